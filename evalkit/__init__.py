@@ -1,0 +1,3 @@
+"""Evaluate trained PyTorch classifiers."""
+
+__version__ = "0.1.0"

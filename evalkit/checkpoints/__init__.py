@@ -1,0 +1,1 @@
+"""From bytes to a model: files read as data, weights matched strictly, code only from the user's factory."""

@@ -1,0 +1,109 @@
+"""Builds the model that the specification names: ``module:callable``, looked for beside the file first."""
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from evalkit.errors import ModelError, listed, nearest
+
+
+def build_model(factory: str, args: Mapping[str, Any], *, base: Path) -> torch.nn.Module:
+    """Import and call a factory.
+
+    Args:
+        factory: ``module:callable``; a class or a function, dots allowed on both sides.
+        args: Its keyword arguments.
+        base: The folder of the specification, where the module is looked for first.
+
+    Raises:
+        ModelError: It cannot be imported, raises, or returns something other than a Module.
+    """
+    function = find_object(factory, base=base)
+    if not callable(function):
+        raise ModelError(f"{factory}: is {_kind(function)}, expected a callable that returns the model")
+    try:
+        with import_path(base):
+            model = function(**args)
+    except Exception as error:
+        raise ModelError(f"{factory}: raised {_reason(error)}") from error
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(f"{factory}: returned {_kind(model)}, expected a torch.nn.Module")
+    return model
+
+
+def find_object(name: str, *, base: Path) -> Any:
+    """Import ``module:object``; the module is looked for beside the specification first."""
+    module_name, colon, attribute = name.partition(":")
+    if not (module_name and colon and attribute):
+        raise ModelError(f"{name}: expected module:callable")
+    module = _import(module_name, base, name)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            public = (
+                [key for key in vars(found) if not key.startswith("_")] if hasattr(found, "__dict__") else []
+            )
+            raise ModelError(f"{name}: {module_name} has no {part!r}{nearest(part, public)}")
+        found = getattr(found, part)
+    return found
+
+
+@contextlib.contextmanager
+def import_path(base: Path) -> Iterator[None]:
+    """Put the specification's folder first on the import path for a while."""
+    entry = str(base.resolve())
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(entry)
+
+
+def _import(module_name: str, base: Path, name: str) -> ModuleType:
+    try:
+        with import_path(base):
+            importlib.invalidate_caches()
+            _forget_other(module_name, base)
+            return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            where = base.resolve()
+            beside = listed(sorted(path.stem for path in where.glob("*.py")))
+            raise ModelError(
+                f"{name}: no module {error.name!r} beside the specification or installed",
+                hint=f"Beside it are: {beside}" if beside else None,
+            ) from error
+        raise ModelError(f"{name}: importing it raised {_reason(error)}") from error
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        # A training script may call sys.exit or raise anything at import.
+        raise ModelError(f"{name}: importing it raised {_reason(error)}") from error
+
+
+def _forget_other(module_name: str, base: Path) -> None:
+    """Drop a module of the same name that was imported for another specification."""
+    top = module_name.partition(".")[0]
+    beside = [base.resolve() / f"{top}.py", base.resolve() / top / "__init__.py"]
+    loaded = getattr(sys.modules.get(top), "__file__", None)
+    mine = next((path for path in beside if path.exists()), None)
+    if mine is not None and top in sys.modules and loaded != str(mine):
+        for key in [key for key in sys.modules if key == top or key.startswith(f"{top}.")]:
+            del sys.modules[key]
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,104 @@
+"""Fills a model with the weights of a checkpoint: completely, or not at all."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from evalkit.checkpoints.matching import Weights, find_weights
+from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
+from evalkit.errors import CheckpointError, listed
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """What was loaded, for the document.
+
+    Attributes:
+        checkpoint: The file.
+        weights: The set of weights that was taken.
+        casts: ``float16 -> float32`` to how many tensors were converted.
+    """
+
+    checkpoint: Checkpoint
+    weights: Weights
+    casts: dict[str, int]
+
+    def facts(self) -> dict[str, object]:
+        """Return the facts as they stand in a document."""
+        return {
+            "format": self.checkpoint.contents.format,
+            "sha256": self.checkpoint.sha256,
+            "n_bytes": self.checkpoint.n_bytes,
+            "file_integrity": self.checkpoint.integrity,
+            "weights": self.weights.name or None,
+            "prefix": self.weights.prefix or None,
+            "not_read": list(self.checkpoint.contents.opaque),
+            "outside_prefix": list(self.weights.outside),
+            "missing_counters": list(self.weights.missing_counters),
+            "casts": self.casts,
+        }
+
+
+def load_weights(
+    model: torch.nn.Module, path: Path, *, weights: str | None = None, sha256: str | None = None
+) -> LoadedWeights:
+    """Read a checkpoint and load the one set of weights that fits into the model, strictly.
+
+    Args:
+        model: Filled in place, on the device where it is.
+        path: The file.
+        weights: Which set, where several fit.
+        sha256: The pinned digest.
+
+    Raises:
+        CheckpointError: The file is refused, nothing or too much fits, or a weight is not finite. The model
+            is unchanged then.
+    """
+    checkpoint = read_checkpoint(path, sha256=sha256)
+    own = {key: value for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    shapes = {key: tuple(value.shape) for key, value in own.items()}
+    try:
+        found = find_weights(checkpoint.contents.tree, shapes, wanted=weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error.message}", hint=error.hint) from error
+    state = {key: checkpoint.tensor(data, name=key) for key, data in found.tensors.items()}
+    _check_values(path, state)
+    casts = Counter(
+        f"{_name(value.dtype)} -> {_name(own[key].dtype)}"
+        for key, value in state.items()
+        if value.dtype != own[key].dtype
+    )
+    state |= {key: own[key] for key in found.missing_counters}
+    _fill(model, state, path)
+    return LoadedWeights(checkpoint, found, dict(casts))
+
+
+def _check_values(path: Path, state: dict[str, torch.Tensor]) -> None:
+    for key, value in state.items():
+        if value.is_complex():
+            raise CheckpointError(f"{path}: {key} is complex, which is not read")
+    broken = [key for key, value in state.items() if not bool(_finite(value))]
+    if broken:
+        raise CheckpointError(f"{path}: NaN or infinite values in {listed(broken)}")
+
+
+def _finite(value: torch.Tensor) -> torch.Tensor:
+    if not value.is_floating_point():
+        return torch.tensor(data=True)
+    wide = value if value.element_size() > 1 else value.to(torch.float32)  # float8 has no isfinite
+    return torch.isfinite(wide).all()
+
+
+def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    extra = {key: value for key, value in model.state_dict().items() if key not in state}
+    try:
+        model.load_state_dict(state | extra, strict=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: the model refused the weights: {reason}") from error
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

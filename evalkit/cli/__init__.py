@@ -1,0 +1,92 @@
+"""The command line: the only place that prints, reads the clock and decides an exit code.
+
+Commands are loaded when they are called, so that ``--help`` imports nothing heavy.
+"""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from evalkit import __version__
+from evalkit.errors import EvalkitError, ExitCode
+
+COMMANDS = {
+    "run": "Evaluate a model on data: documents, report and verdict.",
+    "report": "Render a run's report again, from its documents.",
+    "gate": "Judge a run again, from its documents.",
+}
+INTERRUPTED = 130
+
+EXIT_CODES = """\b
+Exit codes:
+  0  done; all gates passed, or none were asked for
+  1  internal error
+  2  usage or specification
+  3  a gate failed
+  4  an input was refused
+  5  the run is invalid, or a gate cannot be judged
+  6  an output could not be written
+  7  inconclusive: too few samples to decide"""
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported on use and listed from a table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"evalkit.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="evalkit")
+def cli() -> None:
+    """Evaluate trained PyTorch classifiers: how good, how sure, and may it ship?"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; the only catcher of errors."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    try:
+        code = cli.main(args=words, prog_name="evalkit", standalone_mode=False, obj=["evalkit", *words])
+        return int(code or 0)
+    except click.exceptions.Abort:
+        return _complain("interrupted", "stopped by the keyboard", INTERRUPTED)
+    except click.ClickException as error:
+        return _usage_error(error)
+    except EvalkitError as error:
+        if debug:
+            traceback.print_exc()
+        return _complain(f"error[{error.slug}]", str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, and the traceback on request
+        if debug:
+            traceback.print_exc()
+        text = f"{type(error).__name__}: {error}. This is a bug in evalkit; --debug shows where"
+        return _complain("error[internal]", text, ExitCode.INTERNAL)
+
+
+def _usage_error(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.format_message(), file=sys.stderr)  # noqa: T201
+        return int(ExitCode.USAGE)
+    context = getattr(error, "ctx", None)
+    hint = f" Try: {context.command_path} --help" if context else ""
+    return _complain("error[usage]", error.format_message() + hint, ExitCode.USAGE)
+
+
+def _complain(kind: str, text: str, code: int) -> int:
+    line = " ".join(text.split())
+    print(f"evalkit: {kind}: {line}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)  # noqa: T201
+    return int(code)

@@ -1,0 +1,81 @@
+"""What people and programs see: data on stdout, progress on stderr."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+PLAIN_EVERY = 10.0
+
+
+def emit(text: str) -> None:
+    """Write data to stdout; a reader that went away does not change the exit code."""
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def emit_json(document: dict[str, Any]) -> None:
+    """Write one JSON document to stdout."""
+    emit(json.dumps(document, allow_nan=False, indent=2) + "\n")
+
+
+def tell(text: str) -> None:
+    """Write a line for people to stderr."""
+    sys.stderr.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows (samples done, samples in all).
+
+    A bar with rate and time left on a terminal, a plain line every ten seconds elsewhere.
+    """
+    if quiet:
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
+        with _rich_bar(label) as update:
+            yield update
+    else:
+        yield _plain_lines(label, time.monotonic)
+
+
+@contextmanager
+def _rich_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    start = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(Text(label).plain, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            rate = done / max(time.monotonic() - start, 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:.0f} samples/s")
+
+        yield update
+
+
+def _plain_lines(label: str, clock: Callable[[], float]) -> Callable[[int, int], None]:
+    start = clock()
+    last = start
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = clock()
+        if now - last < PLAIN_EVERY:
+            return
+        last = now
+        rate = done / (now - start)
+        tell(f"{label}: {done} of {total} samples, {rate:.0f} a second, {(total - done) / rate:.0f} s left")
+
+    return update

@@ -1,0 +1,19 @@
+"""Which exit code a command ends with, where several apply."""
+
+from collections.abc import Collection
+
+from evalkit.errors import ExitCode
+
+
+def decide_exit(codes: Collection[ExitCode], *, valid: bool = True) -> ExitCode:
+    """Return the first that applies of 1, 2, 6, 5 (an invalid run), 4, 3, 5, 7, 0.
+
+    Args:
+        codes: Every code that applies.
+        valid: False where the run itself is invalid, so that its 5 goes before 4 and 3.
+    """
+    order = [ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.OUTPUT]
+    if not valid:
+        order.append(ExitCode.CANNOT_JUDGE)
+    order += [ExitCode.INPUT, ExitCode.GATE_FAILED, ExitCode.CANNOT_JUDGE, ExitCode.INCONCLUSIVE]
+    return next((code for code in order if code in codes), ExitCode.OK)

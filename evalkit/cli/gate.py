@@ -1,0 +1,93 @@
+"""``evalkit gate``: judge a run again."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
+from evalkit.errors import DocumentError, InvalidRunError, OutputError, SpecificationError
+from evalkit.gates import plan_gates
+from evalkit.result import FILE_NAME, EvalResult, read_result
+from evalkit.rundir import DOCUMENTS, is_blessed, open_run_directory
+from evalkit.spec import GateSpec, SourceMap, load_gate_file
+
+
+@click.command("gate")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--gates", "gate_file", type=click.Path(path_type=Path), help="YAML with gates: and baseline:.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="Run directory to compare with.")
+@click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
+@click.option("--quiet", is_flag=True, help="Print only the outcome.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def command(
+    *,
+    directory: Path,
+    gate_file: Path | None,
+    baseline: Path | None,
+    allow_same_model: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,  # noqa: ARG001 - read by the catcher
+) -> int:
+    """Judge the run in DIRECTORY from its documents; needs neither model nor torch."""
+    result = read_result(directory)
+    document = (directory / FILE_NAME).read_bytes()
+    stored = _stored_baseline(result, directory)
+    if gate_file is not None:
+        found, source = load_gate_file(gate_file)
+        gates = found.gates
+        stored = stored if found.baseline is None else gate_file.parent / found.baseline
+    else:
+        gates, source = _stored_gates(result, directory)
+    planned = plan_gates(gates, result.class_names, source)
+    path = baseline or (stored if any(gate.max_drop is not None for gate in gates) else None)
+    for index, gate in enumerate(gates):
+        if gate.max_drop is not None and path is None:
+            raise source.error(("gates", index, "max_drop"), "needs a baseline", hint="Say --baseline DIR")
+    judgement = judge_and_render(
+        result, document, planned, read_baseline(path), allow_same_model=allow_same_model
+    )
+    failure = _write(directory, judgement.documents())
+    code = announce(result, judgement, directory, as_json=as_json, quiet=quiet, written=failure is None)
+    if failure is not None and not is_blessed(directory):
+        raise failure
+    if not result.valid:
+        raise InvalidRunError(f"{directory}: the run is invalid", check="run")
+    return finish(code, judgement.error)
+
+
+def _write(directory: Path, documents: dict[str, bytes | Path]) -> OutputError | None:
+    """Replace verdict and page together; a blessed run is judged and left as it is."""
+    if is_blessed(directory):
+        return OutputError(f"{directory}: is a blessed baseline")
+    try:
+        with open_run_directory(directory) as target:
+            target.publish(documents, keep=DOCUMENTS)
+    except OutputError as error:
+        return error
+    return None
+
+
+def _stored_gates(result: EvalResult, directory: Path) -> tuple[tuple[GateSpec, ...], SourceMap]:
+    source = SourceMap(str(directory / FILE_NAME))
+    raw: Any = result.spec.get("gates", ())
+    if not raw:
+        raise SpecificationError(f"{directory}: the run has no gates", hint="Name a file with --gates")
+    try:
+        gates = TypeAdapter(tuple[GateSpec, ...]).validate_python([dict(gate) for gate in raw])
+    except (ValidationError, TypeError, ValueError) as error:
+        raise DocumentError(f"{directory / FILE_NAME}: spec.gates cannot be read") from error
+    return gates, source
+
+
+def _stored_baseline(result: EvalResult, directory: Path) -> Path | None:
+    """Find the specification's baseline: its path is relative to the specification's own folder."""
+    stored = result.spec.get("baseline")
+    if not isinstance(stored, str):
+        return None
+    specification = result.provenance.get("specification")
+    folder = Path(specification).expanduser().parent if isinstance(specification, str) else directory
+    return folder / Path(stored).expanduser()

@@ -1,0 +1,133 @@
+"""The mergeable state behind every count metric: an integer confusion matrix with any leading axes.
+
+>>> counts = ConfusionCounts.from_labels([0, 1, 1], [0, 1, 0], n_classes=2)
+>>> counts.matrix.tolist()
+[[1, 0], [1, 1]]
+>>> (counts + ConfusionCounts.empty(2)) == counts
+True
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ConfusionCounts:
+    """Counts of (true class, predicted class) pairs.
+
+    Attributes:
+        matrix: int64, shape (..., K, K), read-only; rows are true classes, columns predicted ones
+            (scikit-learn's order). Leading axes are slices, thresholds or replicates.
+    """
+
+    matrix: Counts
+
+    def __post_init__(self) -> None:
+        """Take a read-only copy, so that a state is a value."""
+        matrix = np.array(self.matrix, dtype=np.int64)
+        if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:  # noqa: PLR2004
+            raise ValueError(f"counts: expected shape (..., K, K), got {matrix.shape}")
+        matrix.setflags(write=False)
+        object.__setattr__(self, "matrix", matrix)
+
+    @classmethod
+    def empty(cls, n_classes: int, *, leading: tuple[int, ...] = ()) -> "ConfusionCounts":
+        """Return the neutral element of ``+``."""
+        return cls(np.zeros((*leading, n_classes, n_classes), np.int64))
+
+    @classmethod
+    def from_labels(cls, y_true: ArrayLike, y_pred: ArrayLike, *, n_classes: int) -> "ConfusionCounts":
+        """Count label pairs.
+
+        Args:
+            y_true, y_pred: Integers in [0, n_classes), shape (n,).
+            n_classes: K.
+
+        Raises:
+            ValueError: Shapes differ, or a label lies outside the range. Nothing is clipped or dropped.
+        """
+        true, pred = _labels(y_true, n_classes), _labels(y_pred, n_classes)
+        if true.shape != pred.shape:
+            raise ValueError(f"labels: expected equal shapes, got {true.shape} and {pred.shape}")
+        cells = np.bincount(true * n_classes + pred, minlength=n_classes * n_classes)
+        return cls(cells.reshape(n_classes, n_classes))
+
+    def __add__(self, other: "ConfusionCounts") -> "ConfusionCounts":
+        """Merge two states over the same classes and leading axes."""
+        if self.matrix.shape != other.matrix.shape:
+            raise ValueError(f"counts: cannot add shapes {self.matrix.shape} and {other.matrix.shape}")
+        return ConfusionCounts(self.matrix + other.matrix)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConfusionCounts) and np.array_equal(self.matrix, other.matrix)
+
+    __hash__ = None  # type: ignore[assignment]  # an array has no cheap hash
+
+    def sum(self, axis: int = 0) -> "ConfusionCounts":
+        """Merge along one leading axis."""
+        leading = self.matrix.ndim - 2
+        if not 0 <= axis < leading:
+            raise ValueError(f"counts: no leading axis {axis} in shape {self.matrix.shape}")
+        return ConfusionCounts(self.matrix.sum(axis=axis))
+
+    def reordered(self, positions: ArrayLike) -> "ConfusionCounts":
+        """Return the same counts with class ``positions[k]`` at place k."""
+        order = np.asarray(positions)
+        return ConfusionCounts(self.matrix[..., order[:, None], order[None, :]])
+
+    @property
+    def n_classes(self) -> int:
+        """K."""
+        return int(self.matrix.shape[-1])
+
+    @property
+    def n_samples(self) -> Counts:
+        """All samples, shape (...)."""
+        return self._int(self.matrix.sum(axis=(-2, -1)))
+
+    @property
+    def support(self) -> Counts:
+        """Samples of each true class, shape (..., K)."""
+        return self._int(self.matrix.sum(axis=-1))
+
+    @property
+    def n_predicted(self) -> Counts:
+        """Samples predicted as each class, shape (..., K)."""
+        return self._int(self.matrix.sum(axis=-2))
+
+    @property
+    def tp(self) -> Counts:
+        """Samples of the class, predicted as it, shape (..., K)."""
+        return self._int(np.diagonal(self.matrix, axis1=-2, axis2=-1))
+
+    @property
+    def fp(self) -> Counts:
+        """Samples of other classes, predicted as the class, shape (..., K)."""
+        return self.n_predicted - self.tp
+
+    @property
+    def fn(self) -> Counts:
+        """Samples of the class, predicted as another, shape (..., K)."""
+        return self.support - self.tp
+
+    @property
+    def tn(self) -> Counts:
+        """Samples of other classes, predicted as others, shape (..., K)."""
+        return self.n_samples[..., None] - self.support - self.n_predicted + self.tp
+
+    @staticmethod
+    def _int(values: NDArray[np.int64]) -> Counts:
+        return np.asarray(values, dtype=np.int64)
+
+
+def _labels(values: ArrayLike, n_classes: int) -> Counts:
+    labels = np.asarray(values)
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        raise ValueError(f"labels: expected integers of shape (n,), got {labels.dtype} {labels.shape}")
+    if labels.size and not (0 <= int(labels.min()) and int(labels.max()) < n_classes):
+        raise ValueError(f"labels: expected 0 to {n_classes - 1}, got {labels.min()} to {labels.max()}")
+    return labels.astype(np.int64)

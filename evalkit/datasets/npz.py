@@ -1,0 +1,164 @@
+"""Samples from one NumPy archive: ``x``, ``y``, optional ``id``; every other array is an attribute."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evalkit.datasets.source import Batch
+from evalkit.errors import DataError, listed
+from evalkit.ledger import reserved
+
+_OWN = ("x", "y", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class NpzSource:
+    """Arrays in memory; a batch is a slice, never collated from samples.
+
+    Attributes:
+        x: Inputs, shape (n, ...).
+        y: Class indices, int64, shape (n,).
+        ids: Unique sample ids, or None where samples are known by position.
+        attributes: Further columns by name, each of shape (n,).
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    ids: Sequence[str] | None
+    attributes: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def batch(self, index: NDArray[np.int64]) -> Batch:
+        """Return the samples at some positions; neighbours are sliced without a copy."""
+        first, last = int(index[0]), int(index[-1])
+        contiguous = last - first == len(index) - 1 and bool((np.diff(index) == 1).all())
+        where = slice(first, last + 1) if contiguous else index
+        return Batch(index, (torch.from_numpy(self.x[where]),), self.y[where])
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the document says about the data."""
+        return {
+            "source": "npz",
+            "n_samples": len(self),
+            "ids": "positional" if self.ids is None else "explicit",
+            "input_shape": list(self.x.shape[1:]),
+            "input_dtype": str(self.x.dtype),
+            "attributes": sorted(self.attributes),
+        }
+
+
+def open_npz(path: Path, *, n_classes: int) -> NpzSource:
+    """Read and check an archive.
+
+    Args:
+        path: The file; pickled objects inside are refused.
+        n_classes: Labels must be integers in [0, n_classes).
+
+    Raises:
+        DataError: With the first offending rows.
+    """
+    arrays = _read_arrays(path)
+    missing = [name for name in ("x", "y") if name not in arrays]
+    if missing:
+        raise DataError(f"{path}: expected arrays x and y, it holds: {listed(sorted(arrays)) or 'none'}")
+    x, n_samples = _inputs(path, arrays["x"]), len(np.atleast_1d(arrays["y"]))
+    if x.ndim == 0 or len(x) != n_samples:
+        raise DataError(f"{path}: x has shape {x.shape}, but y has {n_samples} rows")
+    if n_samples == 0:
+        raise DataError(f"{path}: holds no samples")
+    return NpzSource(
+        x=x,
+        y=check_labels(arrays["y"], n_classes=n_classes, where=str(path)),
+        ids=_ids(path, arrays["id"], n_samples) if "id" in arrays else None,
+        attributes=_attributes(path, arrays, n_samples),
+    )
+
+
+def check_labels(y: NDArray[Any], *, n_classes: int, where: str) -> NDArray[np.int64]:
+    """Return labels as int64; DataError unless they are integers in [0, n_classes), with the first rows."""
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: y must hold integers of shape (n,), got {y.dtype} of shape {y.shape}",
+            hint="Class indices are never rounded or parsed",
+        )
+    wrong = np.flatnonzero((y < 0) | (y >= n_classes))
+    if wrong.size:
+        shown = listed([f"row {row}: {y[row]}" for row in wrong[:5].tolist()])
+        raise DataError(f"{where}: {wrong.size} labels outside 0 to {n_classes - 1} ({shown})")
+    return y.astype(np.int64)
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file" if not path.exists() else f"{path}: is not a file")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"{path}: a single array; expected an .npz archive with x and y")
+            return {name: archive[name] for name in archive.files}
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        reason = (
+            "holds Python objects, which are not read"
+            if "allow_pickle" in str(error)
+            else "not a readable npz"
+        )
+        detail = getattr(error, "strerror", None) or str(error).splitlines()[0] if str(error) else ""
+        suffix = f" ({detail})" if detail and "allow_pickle" not in detail else ""
+        raise DataError(f"{path}: {reason}{suffix}") from error
+
+
+def _inputs(path: Path, x: NDArray[Any]) -> NDArray[Any]:
+    if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:  # noqa: PLR2004 - no long double in torch
+        raise DataError(f"{path}: x has type {x.dtype}, which no tensor has")
+    native = x.dtype.newbyteorder("=")
+    return np.ascontiguousarray(x, dtype=native)
+
+
+def _ids(path: Path, ids: NDArray[Any], n_samples: int) -> tuple[str, ...]:
+    if ids.shape != (n_samples,) or ids.dtype.kind not in "iuUS":
+        raise DataError(
+            f"{path}: id must be text or integers of shape ({n_samples},), got {ids.dtype} {ids.shape}"
+        )
+    names = [_text(name) for name in ids.tolist()]
+    rows: dict[str, int] = {}
+    repeated = [
+        f"rows {rows[name]} and {row}: {name!r}"
+        for row, name in enumerate(names)
+        if rows.setdefault(name, row) != row
+    ]
+    if repeated:
+        raise DataError(f"{path}: ids must be unique, {len(repeated)} repeated ({listed(repeated, limit=3)})")
+    return tuple(names)
+
+
+def _attributes(path: Path, arrays: dict[str, NDArray[Any]], n_samples: int) -> dict[str, NDArray[Any]]:
+    found = {name: values for name, values in arrays.items() if name not in _OWN}
+    for name, values in found.items():
+        if values.shape != (n_samples,):
+            raise DataError(
+                f"{path}: the attribute {name!r} has shape {values.shape}, expected ({n_samples},)"
+            )
+        if reserved(name):
+            raise DataError(f"{path}: the attribute {name!r} has the name of one of the ledger's own columns")
+        if values.dtype.kind not in "fiubUSM":
+            raise DataError(f"{path}: the attribute {name!r} has type {values.dtype}, which no table has")
+    return {
+        name: np.array([_text(value) for value in values.tolist()]) if values.dtype.kind in "US" else values
+        for name, values in found.items()
+    }
+
+
+def _text(value: Any) -> str:
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates have no place in a table

@@ -1,0 +1,64 @@
+"""How numbers and names are written for people: no rounding that lies, no character that hides.
+
+>>> show(0.99999), show(1.0), show(None)
+('0.99999', '1.0000', 'n/a')
+"""
+
+import unicodedata
+
+MAX_NAME = 120
+_MAX_DIGITS = 17  # a float has no more
+
+
+def show(value: float | None, digits: int = 4) -> str:
+    """Write a value with fixed digits; more of them where it would read as exactly 0 or 1 but is not."""
+    if value is None:
+        return "n/a"
+    if float(value).is_integer():
+        return f"{value:.0f}" if abs(value) > 1 else f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    while float(text).is_integer() and digits < _MAX_DIGITS:
+        digits += 1
+        text = f"{value:.{digits}f}"
+    return text
+
+
+def tell_apart(value: float | None, limit: float) -> tuple[str, str]:
+    """Write a value and its limit with as many digits as it takes to see that they differ."""
+    shown = show(value)
+    for digits in range(4, _MAX_DIGITS + 1):
+        shown = show(value, digits)
+        if value is None or value == limit or float(shown) != limit:
+            break
+    return shown, repr(limit)
+
+
+def percent(value: float) -> str:
+    """Write a share in percent with one digit; 100.0 and 0.0 only where exact."""
+    digits = 1
+    text = f"{value * 100:.{digits}f}"
+    while float(text) in (0.0, 100.0) and value not in (0, 1) and digits < _MAX_DIGITS:
+        digits += 1
+        text = f"{value * 100:.{digits}f}"
+    return f"{text} %"
+
+
+def visible(text: str) -> str:
+    """Return a name in which nothing hides: control, bidi and zero-width characters as escapes, cut if long."""
+    shown = "".join(char if _is_plain(char) else _escape(char) for char in text[: MAX_NAME + 1])
+    cut = len(text) > MAX_NAME
+    return f"{shown[:MAX_NAME]}…" if cut else shown or "(empty)"
+
+
+def quoted(text: str) -> str:
+    """Return a visible name in quotation marks."""
+    return f"'{visible(text)}'"
+
+
+def _is_plain(char: str) -> bool:
+    return char == " " or unicodedata.category(char)[0] not in "CZ"
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004

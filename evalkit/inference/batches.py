@@ -1,0 +1,95 @@
+"""The one global list of batches: consecutive positions, every one exactly once."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from evalkit.datasets import Batch, Source
+from evalkit.errors import DataError, EvalkitError, InvalidRunError
+
+Index = NDArray[np.int64]
+
+
+def batch_list(n_samples: int, batch_size: int) -> list[Index]:
+    """Cut positions 0 to n - 1 into consecutive batches; the last may be shorter, none is dropped."""
+    positions = np.arange(n_samples, dtype=np.int64)
+    return [positions[start : start + batch_size] for start in range(0, n_samples, batch_size)]
+
+
+class _Batches(Dataset[Batch]):
+    """A data set whose items are whole batches, so that workers slice instead of collating."""
+
+    def __init__(self, source: Source, batches: Sequence[Index]) -> None:
+        self.source = source
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, position: int) -> Batch:
+        return self.source.batch(self.batches[position])
+
+
+def iterate_batches(source: Source, batches: Sequence[Index], *, workers: int) -> Iterator[Batch]:
+    """Yield the batches in order.
+
+    Args:
+        source: The samples.
+        batches: From :func:`batch_list`.
+        workers: Loader processes; 0 loads in this one.
+
+    Raises:
+        DataError: A sample raised.
+        InvalidRunError: A worker died.
+    """
+    data = _Batches(source, batches)
+    if workers == 0:
+        for position in range(len(data)):
+            try:
+                batch = data[position]
+            except EvalkitError:
+                raise
+            except Exception as error:
+                raise _sample_error(batches[position], error) from error
+            yield batch
+        return
+    loader = DataLoader(data, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+    iterator = iter(loader)
+    for position in range(len(data)):
+        try:
+            batch = next(iterator)
+        except RuntimeError as error:
+            if "exited unexpectedly" in str(error):
+                raise InvalidRunError(
+                    f"a loader worker died at batch {position}: {_first_line(error)}", check="workers"
+                ) from error
+            raise _sample_error(batches[position], error) from error
+        except Exception as error:
+            raise _sample_error(batches[position], error) from error
+        yield batch
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _sample_error(index: Index, error: Exception) -> DataError:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    reason = lines[-1] if lines else ""
+    return DataError(f"samples {index[0]} to {index[-1]} cannot be read: {type(error).__name__}: {reason}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def moved(
+    inputs: tuple[torch.Tensor, ...], device: torch.device, dtype: torch.dtype | None
+) -> tuple[torch.Tensor, ...]:
+    """Move inputs to the device; floating ones take the model's own floating type."""
+    return tuple(
+        value.to(device, dtype if value.is_floating_point() else None, non_blocking=True) for value in inputs
+    )

@@ -1,0 +1,106 @@
+"""From what a forward pass returned to one finite host array of shape (n, K); nothing is guessed from values."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evalkit.errors import InvalidRunError, ModelError, listed
+
+TOLERANCE = 1e-3
+
+
+def selected(output: Any, select: int | str | None) -> torch.Tensor:
+    """Take the tensor of class scores out of a model's output.
+
+    Raises:
+        ModelError: The output is no tensor and ``select`` does not name one; the shapes are listed.
+    """
+    if select is None:
+        if isinstance(output, torch.Tensor):
+            return output
+        raise ModelError(
+            f"the model returns {_shape(output)}", hint=f"Set model.select to {_choices(output)}"
+        )
+    chosen = _pick(output, select)
+    if not isinstance(chosen, torch.Tensor):
+        raise ModelError(f"model.select: {select!r} is not a tensor in {_shape(output)}")
+    return chosen
+
+
+def host_array(output: torch.Tensor, *, n_samples: int, n_classes: int) -> NDArray[Any]:
+    """Copy scores to the host as float32, or float64 where the model computes in it.
+
+    Raises:
+        ModelError: The shape is not (n, K).
+    """
+    if output.ndim != 2 or output.shape[0] != n_samples:  # noqa: PLR2004 - (n, K)
+        raise ModelError(
+            f"the model returns shape {tuple(output.shape)}, expected ({n_samples}, {n_classes})"
+        )
+    if output.shape[1] != n_classes:
+        raise ModelError(
+            f"the model has {output.shape[1]} outputs, but {n_classes} class names are declared",
+            hint="One column for two classes is not available yet" if output.shape[1] == 1 else None,
+        )
+    if output.is_complex():
+        raise ModelError("the model returns complex numbers")
+    dtype = torch.float64 if output.dtype == torch.float64 else torch.float32
+    return np.asarray(output.detach().to("cpu", dtype).numpy())
+
+
+def check_finite(outputs: NDArray[Any], index: NDArray[np.int64]) -> None:
+    """Raise InvalidRunError with the positions of samples whose outputs are NaN or infinite."""
+    if np.isfinite(outputs).all():
+        return
+    rows = index[~np.isfinite(outputs).all(axis=1)].tolist()
+    raise InvalidRunError(
+        f"the model's outputs are NaN or infinite for samples {listed(rows, limit=5)}", check="finite_outputs"
+    )
+
+
+def check_probabilities(outputs: NDArray[Any], index: NDArray[np.int64]) -> None:
+    """Raise InvalidRunError where declared probabilities are outside [0, 1] or do not sum to 1."""
+    wide = outputs.astype(np.float64)
+    outside = ((wide < 0) | (wide > 1)).any(axis=1)
+    sums = wide.sum(axis=1)
+    wrong = outside | (np.abs(sums - 1) > TOLERANCE)
+    if not wrong.any():
+        return
+    row = int(np.flatnonzero(wrong)[0])
+    what = "lie outside [0, 1]" if outside[row] else f"sum to {sums[row]:.4g}"
+    raise InvalidRunError(
+        f"declared probabilities {what} (sample {index[row]}, first of {int(wrong.sum())} in its batch)",
+        check="probabilities",
+        hint="Set model.output to logits or scores if that is what the model returns",
+    )
+
+
+def _pick(output: Any, select: int | str) -> Any:
+    try:
+        if isinstance(select, str) and not isinstance(output, dict):
+            return output[select] if hasattr(output, "keys") else getattr(output, select)
+        return output[select]
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"model.select: {select!r} is not in {_shape(output)}", hint=f"Set it to {_choices(output)}"
+        ) from error
+
+
+def _shape(output: Any) -> str:
+    if isinstance(output, torch.Tensor):
+        return f"a tensor {tuple(output.shape)}"
+    if hasattr(output, "keys"):
+        return "a mapping {" + listed(f"{key}: {_shape(output[key])}" for key in output) + "}"
+    if isinstance(output, (tuple, list)):
+        return f"a {type(output).__name__} ({listed(_shape(item) for item in output)})"
+    return f"a {type(output).__name__}"
+
+
+def _choices(output: Any) -> str:
+    if hasattr(output, "keys"):
+        return "one of " + listed(repr(str(key)) for key in output)
+    if isinstance(output, (tuple, list)):
+        return f"an index from 0 to {len(output) - 1}"
+    return "nothing: it has no parts to choose from"

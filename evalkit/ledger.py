@@ -1,0 +1,175 @@
+"""The per-sample table, predictions.parquet: the contract with other tools.
+
+One row a sample, in index order of the batches: who it was, what was true, what was predicted, and the
+scores, from which every score metric is computed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from evalkit.errors import OutputError
+
+FILE_NAME = "predictions.parquet"
+ROW_GROUP = 65_536
+MAX_SCORE_COLUMNS = 64
+TOP = 5
+RESERVED = frozenset(
+    "index sample_id y_true y_pred p_pred p_true margin logloss brier true_rank".split()
+)  # and score_<k>, top_<r>, top_<r>_score
+
+Output = Literal["logits", "probabilities", "scores"]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionBatch:
+    """What one batch gave, as host arrays.
+
+    Attributes:
+        index: Positions in the data set, int64, shape (n,).
+        y_true, y_pred: Class indices, int64, shape (n,).
+        outputs: What the model returned, float32 or float64, shape (n, K).
+        ids: Sample ids, or None where samples are known by position.
+        attributes: Further columns by name, each of shape (n,).
+    """
+
+    index: Ints
+    y_true: Ints
+    y_pred: Ints
+    outputs: NDArray[Any]
+    ids: Sequence[str] | None = None
+    attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def reserved(name: str) -> bool:
+    """Return whether an attribute's name is one of the ledger's own columns."""
+    return name in RESERVED or name.startswith(("score_", "top_"))
+
+
+def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
+    """Compute the columns of a batch.
+
+    Probabilities are softmax in float64, stored as float32; declared probabilities and scores are stored as
+    they are. ``true_rank`` is 0 for the best: #(greater) + #(equal, lower index). ``logloss`` comes from
+    log-softmax for logits and is clipped at float64's epsilon for probabilities; it, ``brier`` and the
+    probabilities are null for mere scores.
+    """
+    raw = batch.outputs.astype(np.float64)
+    rows = np.arange(len(raw))
+    log_p = _log_softmax(raw) if output == "logits" else None
+    scores = raw if log_p is None else np.exp(log_p)
+    true_score, pred_score = scores[rows, batch.y_true], scores[rows, batch.y_pred]
+    columns: dict[str, Any] = {
+        "index": batch.index,
+        "sample_id": [str(i) for i in batch.index.tolist()] if batch.ids is None else list(batch.ids),
+        "y_true": batch.y_true.astype(np.int32),
+        "y_pred": batch.y_pred.astype(np.int32),
+        "p_pred": _float32(pred_score, known=output != "scores"),
+        "p_true": _float32(true_score, known=output != "scores"),
+        "margin": _float32(_margin(scores)),
+        **_losses(scores, batch.y_true, log_p, known=output != "scores"),
+        "true_rank": _true_rank(batch.outputs, batch.y_true),
+    }
+    return columns | _score_columns(scores.astype(np.float32)) | dict(batch.attributes)
+
+
+class LedgerWriter:
+    """Streams batches into row groups of a Parquet file."""
+
+    def __init__(self, path: Path, output: Output) -> None:
+        self._path = path
+        self._output: Output = output
+        self._writer: pq.ParquetWriter | None = None
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+
+    def write(self, batch: PredictionBatch) -> None:
+        """Add a batch."""
+        self._tables.append(pa.table(ledger_columns(batch, self._output)))
+        self._rows += len(batch.index)
+        if self._rows >= ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is buffered and the footer."""
+        self._flush()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _flush(self) -> None:
+        if not self._tables:
+            return
+        table = pa.concat_tables(self._tables)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table, row_group_size=ROW_GROUP)
+        self._tables, self._rows = [], 0
+
+
+@contextmanager
+def open_ledger(path: Path, output: Output) -> Iterator[LedgerWriter]:
+    """Open a ledger for writing and close it; a full disk is an OutputError."""
+    writer = LedgerWriter(path, output)
+    try:
+        yield writer
+        writer.close()
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path.parent}: the ledger cannot be written: {reason}") from error
+
+
+def _log_softmax(logits: Floats) -> Floats:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def _losses(scores: Floats, y_true: Ints, log_p: Floats | None, *, known: bool) -> dict[str, Any]:
+    if not known:
+        nothing = pa.nulls(len(scores), pa.float64())
+        return {"logloss": nothing, "brier": nothing}
+    rows = np.arange(len(scores))
+    if log_p is not None:
+        logloss = -log_p[rows, y_true]
+    else:
+        eps = np.finfo(np.float64).eps
+        logloss = -np.log(np.clip(scores[rows, y_true], eps, 1 - eps))
+    target = np.zeros_like(scores)
+    target[rows, y_true] = 1
+    return {"logloss": logloss + 0.0, "brier": ((scores - target) ** 2).sum(axis=1)}
+
+
+def _margin(scores: Floats) -> Floats:
+    top = np.partition(scores, scores.shape[1] - 2, axis=1)[:, -2:]
+    return np.asarray(top[:, 1] - top[:, 0])
+
+
+def _true_rank(outputs: NDArray[Any], y_true: Ints) -> NDArray[np.int32]:
+    true = outputs[np.arange(len(outputs)), y_true][:, None]
+    before = np.arange(outputs.shape[1]) < y_true[:, None]
+    return np.asarray(((outputs > true) | ((outputs == true) & before)).sum(axis=1), dtype=np.int32)
+
+
+def _score_columns(scores: NDArray[np.float32]) -> dict[str, Any]:
+    n_classes = scores.shape[1]
+    if n_classes <= MAX_SCORE_COLUMNS:
+        return {f"score_{k}": scores[:, k] for k in range(n_classes)}
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    columns: dict[str, Any] = {}
+    for rank in range(TOP):
+        columns[f"top_{rank}"] = order[:, rank].astype(np.int32)
+        columns[f"top_{rank}_score"] = np.take_along_axis(scores, order[:, rank : rank + 1], axis=1)[:, 0]
+    return columns
+
+
+def _float32(values: Floats, *, known: bool = True) -> Any:
+    return values.astype(np.float32) if known else pa.nulls(len(values), pa.float32())

@@ -1,0 +1,47 @@
+"""The console's table: plain text from the same view as the page."""
+
+from collections.abc import Sequence
+
+from evalkit.render.view import ReportView
+
+MAX_CLASSES = 25
+
+
+def render_text(view: ReportView) -> str:
+    """Return the summary of a run; every line that holds a name is indented."""
+    parts = [f"{view.heading}\n{view.summary}", *(f"  note: {notice}" for notice in view.notices)]
+    if view.metrics:
+        lines = [
+            [metric.label, metric.value, metric.interval, metric.counts or metric.note]
+            for metric in view.metrics
+        ]
+        parts.append(_table(["metric", "value", "interval", ""], lines))
+    if view.classes:
+        parts.append(_class_table(view))
+    if view.gates:
+        lines = [[gate.word, gate.sentence] for gate in view.gates]
+        parts.append(_table(["gate", ""], lines, numeric=False))
+    parts.append(f"  {view.signature}")
+    return "\n".join(parts) + "\n"
+
+
+def _class_table(view: ReportView) -> str:
+    header = ["class", *view.class_columns]
+    lines = [[row.name, *(text for text, _ in row.cells)] for row in view.classes[:MAX_CLASSES]]
+    table = _table(header, lines)
+    hidden = len(view.classes) - MAX_CLASSES
+    return f"{table}\n  and {hidden} more classes in the report" if hidden > 0 else table
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numeric: bool = True) -> str:
+    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
+    rows = [_line(line, widths, numeric=numeric) for line in [header, *lines]]
+    return "\n".join(["", *rows, ""])
+
+
+def _line(line: Sequence[str], widths: Sequence[int], *, numeric: bool) -> str:
+    first, *rest = [
+        text.rjust(width) if numeric and column else text.ljust(width)
+        for column, (text, width) in enumerate(zip(line, widths, strict=True))
+    ]
+    return "  " + "  ".join([first, *rest]).rstrip()

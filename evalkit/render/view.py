@@ -1,0 +1,311 @@
+"""The typed view: everything that a page or a table shows, as finished strings in order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.catalogue import METRICS, UNDEFINED_TEXTS
+from evalkit.display import percent, show, visible
+from evalkit.render.matrix import Confusion, Matrix, matrix_view, top_confusions
+from evalkit.result import EvalResult
+from evalkit.rows import MetricRow
+from evalkit.verdict import Check, Verdict
+
+_CLASS_COLUMNS = ("support", "tp", "fp", "fn", "tn", "precision", "recall", "f1", "specificity")
+_STATE_WORDS = {
+    "passed": "passed",
+    "failed": "failed",
+    "inconclusive": "inconclusive",
+    "cannot_judge": "cannot be judged",
+    "none": "no gates set",
+    "invalid": "invalid",
+}
+_RULES = {"min": "at least", "max": "at most", "max_drop": "drop at most"}
+
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricView:
+    """A headline metric: its name, value, interval and what it was made of."""
+
+    label: str
+    value: str
+    interval: str
+    counts: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateView:
+    """One judged limit."""
+
+    anchor: str
+    state: str
+    word: str
+    row: str
+    rule: str
+    sentence: str
+    advisory: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClassView:
+    """One row of the per-class table; each cell is (text, interval or reason)."""
+
+    name: str
+    cells: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrityView:
+    """One integrity check."""
+
+    check: str
+    status: str
+    word: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """Everything that is shown, from the verdict down."""
+
+    title: str
+    state: str
+    state_word: str
+    heading: str
+    holds: str
+    notices: tuple[str, ...]
+    summary: str
+    metrics: tuple[MetricView, ...]
+    gates: tuple[GateView, ...]
+    matrix: Matrix | None
+    confusions: tuple[Confusion, ...]
+    class_columns: tuple[str, ...]
+    classes: tuple[ClassView, ...]
+    integrity: tuple[IntegrityView, ...]
+    model: Facts
+    data: Facts
+    run: Facts
+    provenance: Facts
+    methods: Facts
+    signature: str
+
+
+def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
+    """Build the view of one run; a pure function of its documents."""
+    state = "invalid" if not result.valid else verdict.outcome if verdict else "none"
+    counts = result.confusion
+    return ReportView(
+        title=visible(result.name),
+        state=state,
+        state_word=_STATE_WORDS[state],
+        heading=_heading(result, verdict, state),
+        holds="This page holds counts, class names and facts about the run; no samples.",
+        notices=_notices(result, verdict),
+        summary=_summary(result),
+        metrics=tuple(_metric_view(row) for row in result.metrics if row.class_name is None),
+        gates=tuple(_gate_view(check) for check in verdict.checks) if verdict else (),
+        matrix=None if counts is None else matrix_view(counts, result.class_names),
+        confusions=() if counts is None else top_confusions(counts, result.class_names),
+        class_columns=tuple(METRICS[slug].label for slug in _CLASS_COLUMNS),
+        classes=_class_views(result),
+        integrity=tuple(
+            IntegrityView(
+                row.check.replace("_", " "), row.status, _status_word(row.status), visible(row.detail)
+            )
+            for row in result.integrity
+        ),
+        model=_model_facts(result),
+        data=_data_facts(result),
+        run=_run_facts(result),
+        provenance=_provenance_facts(result),
+        methods=_methods(result),
+        signature=visible(result.signature) if len(result.signature) < 120 else result.signature,  # noqa: PLR2004
+    )
+
+
+def _heading(result: EvalResult, verdict: Verdict | None, state: str) -> str:
+    name = visible(result.name)
+    if state == "invalid":
+        return f"{name}: the run is invalid, no number can be trusted"
+    if verdict is None or state == "none":
+        return f"{name}: {_accuracy_words(result)}, no gates set"
+    n_checks = sum(not check.advisory for check in verdict.checks)
+    if state == "passed":
+        return f"{name}: all {n_checks} gates passed" if n_checks > 1 else f"{name}: the gate passed"
+    outcome = "failed" if state == "failed" else "inconclusive" if state == "inconclusive" else "cannot_judge"
+    count = verdict.counted(outcome)  # type: ignore[arg-type]
+    return f"{name}: {count} of {n_checks} gates {_STATE_WORDS[outcome]}"
+
+
+def _accuracy_words(result: EvalResult) -> str:
+    row = next((row for row in result.metrics if row.metric == "accuracy"), None)
+    if row is None or row.value is None:
+        return "no accuracy"
+    interval = "" if row.low is None or row.high is None else f" ({percent(row.low)} to {percent(row.high)})"
+    return f"{percent(row.value)} right{interval}"
+
+
+def _summary(result: EvalResult) -> str:
+    if not result.valid:
+        return f"{result.n_samples} samples, {len(result.class_names)} classes"
+    return f"{_accuracy_words(result)}: {result.n_samples} samples, {len(result.class_names)} classes"
+
+
+def _notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
+    notices = list(verdict.warnings) if verdict else []
+    if result.partial is not None:
+        notices.append(f"Partial: {result.partial.limit} of {result.partial.of} samples were evaluated.")
+    n_ties = result.data.get("n_ties")
+    if n_ties:
+        rule = "lowest class index" if result.threshold is None else "positive class"
+        notices.append(f"{n_ties} samples are ties; each went to the {rule}.")
+    notices += [f"{visible(row.detail)}." for row in result.integrity if row.status == "fail"]
+    never = [row.class_name for row in result.metrics if row.metric == "support" and row.value == 0]
+    if never:
+        names = ", ".join(visible(str(name)) for name in never[:10])
+        more = f" and {len(never) - 10} more" if len(never) > 10 else ""  # noqa: PLR2004
+        notices.append(f"Classes without samples: {names}{more}.")
+    return tuple(notices)
+
+
+def _metric_view(row: MetricRow) -> MetricView:
+    metric = METRICS[row.metric]
+    label = f"{metric.label}, {row.average}" if row.average else metric.label
+    return MetricView(label, _value(row), _interval(row), _counts(row), _row_note(row))
+
+
+def _value(row: MetricRow) -> str:
+    if row.value is not None:
+        return show(row.value) if isinstance(row.value, float) else str(row.value)
+    return f"n/a ({UNDEFINED_TEXTS.get(row.undefined or '', row.undefined)})"
+
+
+def _interval(row: MetricRow) -> str:
+    if row.low is None or row.high is None:
+        return ""
+    return f"{show(row.low)} to {show(row.high)}"
+
+
+def _counts(row: MetricRow) -> str:
+    return "" if row.numerator is None else f"{row.numerator} / {row.denominator}"
+
+
+def _row_note(row: MetricRow) -> str:
+    return "" if row.n_classes is None else f"over {row.n_classes} classes"
+
+
+def _gate_view(check: Check) -> GateView:
+    what = f"{check.average} {check.metric}" if check.average else check.metric
+    row = what if check.class_name is None else f"{what} of {visible(check.class_name)}"
+    rule = f"{_RULES[check.rule]} {check.limit!r}"
+    word = _STATE_WORDS[check.outcome] + (", advisory" if check.advisory else "")
+    return GateView(f"gate-{check.gate + 1}", check.outcome, word, row, rule, check.sentence, check.advisory)
+
+
+def _class_views(result: EvalResult) -> tuple[ClassView, ...]:
+    by_class: dict[str, dict[str, MetricRow]] = {name: {} for name in result.class_names}
+    for row in result.metrics:
+        if row.class_name is not None:
+            by_class[row.class_name][row.metric] = row
+    return tuple(
+        ClassView(visible(name), tuple(_cell(rows.get(slug)) for slug in _CLASS_COLUMNS))
+        for name, rows in by_class.items()
+        if rows
+    )
+
+
+def _cell(row: MetricRow | None) -> tuple[str, str]:
+    if row is None:
+        return "", ""
+    if row.value is None:
+        return "n/a", UNDEFINED_TEXTS.get(row.undefined or "", str(row.undefined))
+    return _value(row), _interval(row)
+
+
+def _status_word(status: str) -> str:
+    return {"ok": "ok", "warn": "warning", "fail": "failed", "not_run": "not run"}[status]
+
+
+def _model_facts(result: EvalResult) -> Facts:
+    model, spec = result.model, result.spec.get("model", {})
+    decision = "argmax, the lowest index on a tie"
+    if result.threshold is not None:
+        decision = f"score of {visible(str(result.positive_class))} >= {result.threshold!r}"
+    return _facts(
+        ("Factory", model.get("factory")),
+        ("Class", model.get("class")),
+        ("Checkpoint", spec.get("checkpoint")),
+        ("Format", model.get("format")),
+        ("SHA-256", model.get("sha256")),
+        ("Weights taken", model.get("weights")),
+        ("Prefix taken off", model.get("prefix")),
+        ("Keys outside the prefix", _joined(model.get("outside_prefix"))),
+        ("Not read from the file", _joined(model.get("not_read"))),
+        ("Types converted", _joined([f"{k} ({v} tensors)" for k, v in (model.get("casts") or {}).items()])),
+        ("Parameters", model.get("n_parameters")),
+        ("Type", model.get("dtype")),
+        ("Returns", model.get("output")),
+        ("Decides by", decision),
+    )
+
+
+def _data_facts(result: EvalResult) -> Facts:
+    data, spec = result.data, result.spec.get("data", {})
+    return _facts(
+        ("Source", data.get("source")),
+        ("Path", spec.get("path")),
+        ("Samples in the source", data.get("n_samples")),
+        ("Samples evaluated", data.get("n_evaluated")),
+        ("Sample ids", data.get("ids")),
+        ("Input shape", _joined(data.get("input_shape"), " × ")),
+        ("Input type", data.get("input_dtype")),
+        ("Input converted", data.get("input_cast")),
+        ("Attributes", _joined(data.get("attributes"))),
+        ("Ties", data.get("n_ties")),
+    )
+
+
+def _run_facts(result: EvalResult) -> Facts:
+    run = result.run
+    seconds, rate = run.get("seconds", {}), run.get("samples_per_second")
+    return _facts(
+        ("Device", run.get("used_device")),
+        ("Batch size", run.get("batch_size")),
+        ("Workers", run.get("workers")),
+        ("Threads", run.get("threads")),
+        ("Precision", run.get("precision")),
+        ("Seed", run.get("seed")),
+        ("Inference", None if "inference" not in seconds else f"{seconds['inference']:.2f} s"),
+        ("Samples per second", None if rate is None else f"{rate:.0f}"),
+    )
+
+
+def _provenance_facts(result: EvalResult) -> Facts:
+    found = result.provenance
+    git = found.get("git")
+    commit = None if not git else f"{git['commit']}{' (with uncommitted changes)' if git['dirty'] else ''}"
+    return _facts(
+        ("Started", found.get("started")),
+        ("Command", _joined(found.get("command"), " ")),
+        ("Specification", found.get("specification")),
+        *((name, version) for name, version in found.get("versions", {}).items()),
+        ("Platform", found.get("platform")),
+        ("Commit", commit),
+        *((f"Digest of {name}", digest) for name, digest in result.digests.items()),
+    )
+
+
+def _methods(result: EvalResult) -> Facts:
+    used = dict.fromkeys(row.metric for row in result.metrics)
+    return tuple((METRICS[slug].label, METRICS[slug].formula) for slug in used)
+
+
+def _facts(*pairs: tuple[str, Any]) -> Facts:
+    return tuple((label, visible(str(value))) for label, value in pairs if value not in (None, ""))
+
+
+def _joined(values: Sequence[Any] | None, by: str = ", ") -> str:
+    return by.join(str(value) for value in values or ())

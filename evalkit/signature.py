@@ -1,0 +1,51 @@
+"""The conditions of a number as a short string, and the question that it answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evalkit.metrics import Policy
+from evalkit.result import EvalResult
+
+SHOWN_DIGITS = 12
+
+
+def signature(
+    *,
+    task: str,
+    class_names: Sequence[str],
+    decide: str,
+    policy: Policy,
+    n_samples: int,
+    digests: Mapping[str, str | None],
+    torch_version: str | None,
+    dtype: str | None,
+) -> str:
+    """Write the signature of a run; torch and dtype are shown and never compared."""
+    parts = [
+        "evalkit:1",
+        f"task:{task}",
+        f"k:{len(class_names)}",
+        f"decide:{decide}",
+        f"avg:{policy.classes}",
+        f"zd:{policy.zero_division}",
+        f"n:{n_samples}",
+        *(f"{name}:{(digests.get(name) or 'none')[:SHOWN_DIGITS]}" for name in ("data", "inputs", "weights")),
+        f"torch:{torch_version or 'none'}",
+        f"dtype:{dtype or 'none'}",
+    ]
+    return "|".join(parts)
+
+
+def question(result: EvalResult) -> dict[str, Any]:
+    """Return what must agree before two results may be compared.
+
+    The threshold's value comes with a model and may differ; so may preprocessing, seen as ``inputs``.
+    """
+    return {
+        "task": result.task,
+        "class names": sorted(result.class_names),
+        "positive class": result.positive_class,
+        "decision rule": "argmax" if result.threshold is None else "threshold",
+        "averaging policy": (result.policy.classes, str(result.policy.zero_division)),
+        "samples and labels": result.digests.get("data"),
+    }

@@ -1,0 +1,19 @@
+"""The validated specification: what to evaluate, on what, measured how, and judged by which gates."""
+
+from evalkit.spec.load import GateFile, Loaded, load_gate_file, load_specification
+from evalkit.spec.schema import DataSpec, GateSpec, MetricsSpec, ModelSpec, RunSpec, Specification
+from evalkit.spec.source import SourceMap
+
+__all__ = [
+    "DataSpec",
+    "GateFile",
+    "GateSpec",
+    "Loaded",
+    "MetricsSpec",
+    "ModelSpec",
+    "RunSpec",
+    "SourceMap",
+    "Specification",
+    "load_gate_file",
+    "load_specification",
+]

@@ -1,0 +1,261 @@
+"""From a file and flags to a validated specification, with errors that name file, line and key."""
+
+import os
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from evalkit.catalogue import find_metric
+from evalkit.errors import SpecificationError, nearest
+from evalkit.provenance import portable_path, without_home
+from evalkit.spec.schema import Block, GateSpec, Specification
+from evalkit.spec.source import KeyPath, SourceMap, override, parse_value, read_yaml
+
+M = TypeVar("M", bound=Block)
+
+_PATH_KEYS = (("model", "checkpoint"), ("model", "classes"), ("data", "path"), ("", "baseline"))
+_LATER_FACTORIES = ("torchvision:", "timm:", "transformers:")
+_LATER_CLASSES = ("checkpoint:", "folder:")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A specification and where it came from.
+
+    Attributes:
+        spec: The validated specification.
+        source: Lines and flags, for errors that are found later.
+        base: The folder that its paths are relative to.
+    """
+
+    spec: Specification
+    source: SourceMap
+    base: Path
+
+    def resolve(self, path: str) -> Path:
+        """Return a path of the specification as one that can be opened."""
+        return self.base / os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises without a home
+
+    def document(self) -> dict[str, Any]:
+        """Return the resolved specification as a result holds it: without ``run``, no home in its paths."""
+        document = self.spec.model_dump(mode="json", by_alias=True, exclude={"run"})
+        for block, key in _PATH_KEYS:
+            where = document[block] if block else document
+            if isinstance(where.get(key), str):
+                where[key] = without_home(where[key])
+        return document
+
+
+class GateFile(Block):
+    """What ``evalkit gate --gates FILE`` reads: gates, and optionally a baseline."""
+
+    gates: tuple[GateSpec, ...]
+    baseline: str | None = None
+
+
+def load_specification(path: Path, *, overrides: Sequence[tuple[str, str, str]] = ()) -> Loaded:
+    """Read, override and validate a specification.
+
+    Args:
+        path: The YAML file.
+        overrides: (dotted key, YAML text, flag) triples, in the order of the command line.
+
+    Raises:
+        SpecificationError: Anything unknown, mistyped, impossible, or not available yet.
+    """
+    data, source = read_yaml(path)
+    for dotted, text, flag in overrides:
+        value = _from_here(dotted, parse_value(text, flag=flag), path.parent)
+        source.flags[override(data, dotted.split("."), value, flag=flag)] = flag
+    spec = _validate(Specification, data, source)
+    _check_values(spec, source)
+    check_gates(spec.gates, source, given="gates" in spec.model_fields_set)
+    return Loaded(spec, source, path.parent)
+
+
+def _from_here(dotted: str, value: Any, base: Path) -> Any:
+    """Turn a flag's path, which is relative to the current folder, into one of the specification."""
+    block, _, key = dotted.rpartition(".")
+    named = (
+        isinstance(value, str)
+        and not value.startswith(("git:", *_LATER_CLASSES))
+        and value not in ("data", "none")
+    )
+    return portable_path(Path(value), base=base) if named and (block, key) in _PATH_KEYS else value
+
+
+def load_gate_file(path: Path) -> tuple[GateFile, SourceMap]:
+    """Read and validate a file of gates."""
+    data, source = read_yaml(path)
+    gates = _validate(GateFile, data, source)
+    _check_baseline(gates.baseline, source)
+    check_gates(gates.gates, source, given=True)
+    return gates, source
+
+
+def check_gates(gates: Sequence[GateSpec], source: SourceMap, *, given: bool) -> None:
+    """Refuse gates that could never judge: an empty list, an unknown metric, an impossible limit."""
+    if given and not gates:
+        raise source.error(("gates",), "expected at least one gate; leave the key out for none")
+    if gates and all(gate.advisory for gate in gates):
+        raise source.error(("gates",), "every gate is advisory, so none could fail")
+    for index, gate in enumerate(gates):
+        _check_gate(gate, ("gates", index), source)
+
+
+def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
+    try:
+        metric = find_metric(gate.metric)
+    except SpecificationError as error:
+        raise source.error((*path, "metric"), error.message) from error
+    rules = gate.rules()
+    if not rules:
+        raise source.error(path, "expected a limit: min, max or max_drop")
+    if "max_drop" in rules and gate.judge is None:
+        raise source.error(
+            (*path, "max_drop"), "judge: guard (its default) is not available yet", hint="Say judge: point"
+        )
+    if "max_drop" in rules and metric.greater_is_better is None:
+        raise source.error((*path, "max_drop"), f"{metric.slug} has no direction, so it cannot drop")
+    if gate.class_ == "*":
+        raise source.error((*path, "class"), "families of rows are not available yet")
+    upper = metric.upper
+    for name, limit in rules.items():
+        low = metric.lower if name != "max_drop" else -(upper or float("inf")) + metric.lower
+        if limit < low or (upper is not None and limit > upper):
+            text = f"must be between {low:g} and {upper:g}" if upper else f"must be at least {low:g}"
+            raise source.error((*path, name), f"{text}, got {limit:g}{_percent_hint(limit, upper)}")
+
+
+def _percent_hint(limit: float, upper: float | None) -> str:
+    return f" (did you mean {limit / 100:.2f}?)" if upper == 1 and 1 < limit <= 100 else ""  # noqa: PLR2004
+
+
+def _check_values(spec: Specification, source: SourceMap) -> None:
+    factory, classes = spec.model.factory, spec.model.classes
+    if factory.startswith(_LATER_FACTORIES):
+        raise source.error(("model", "factory"), f"{factory.split(':')[0]} models are not available yet")
+    if isinstance(classes, str) and (classes == "data" or classes.startswith(_LATER_CLASSES)):
+        raise source.error(
+            ("model", "classes"), f"{classes!r} is not available yet", hint="Give a list or a file"
+        )
+    if "${" in spec.data.path:
+        raise source.error(("data", "path"), "variables in paths are not available yet")
+    if "samples" in spec.metrics.averages:
+        raise source.error(("metrics", "averages"), "samples is not available yet")
+    if spec.model.checkpoint is None:
+        raise source.error(("model", "checkpoint"), "is required")
+    _check_threshold(spec, source)
+    _check_baseline(spec.baseline, source)
+    if spec.baseline is None:
+        for index, gate in enumerate(spec.gates):
+            if gate.max_drop is not None:
+                raise source.error(("gates", index, "max_drop"), "needs a baseline", hint="Set baseline: DIR")
+    for index, name in enumerate(spec.metrics.names if spec.metrics.names != "default" else ()):
+        try:
+            find_metric(name)
+        except SpecificationError as error:
+            raise source.error(("metrics", "names", index), error.message) from error
+
+
+def _check_threshold(spec: Specification, source: SourceMap) -> None:
+    model, binary = spec.model, spec.task == "binary"
+    for key in ("threshold", "positive_class"):
+        if getattr(model, key) is not None and not binary:
+            raise source.error(("model", key), f"belongs to task: binary, not to {spec.task}")
+    if binary and model.output == "scores" and model.threshold is None:
+        raise source.error(("model", "threshold"), "is required for output: scores, in the score's own units")
+    if binary and model.output != "scores" and not 0 <= float(str(model.threshold or 0)) <= 1:
+        raise source.error(("model", "threshold"), f"must be between 0 and 1, got {model.threshold}")
+
+
+def _check_baseline(baseline: Any, source: SourceMap) -> None:
+    if isinstance(baseline, str) and (baseline == "none" or baseline.startswith("git:")):
+        raise source.error(("baseline",), f"{baseline!r} is not available yet", hint="Name a run directory")
+
+
+def _validate(model: type[M], data: dict[str, Any], source: SourceMap) -> M:
+    try:
+        block = model.model_validate(data)
+    except ValidationError as error:
+        raise _first_error(model, data, error.errors(), source) from error
+    for path in block.unavailable():
+        raise source.error(path, f"{_at(data, path)!r} is not available yet")
+    return block
+
+
+def _first_error(
+    model: type[Block], data: Any, errors: list[ErrorDetails], source: SourceMap
+) -> SpecificationError:
+    path = _real_path(model, data, errors[0]["loc"])
+    same = [error for error in errors if _real_path(model, data, error["loc"]) == path]
+    others = len({_real_path(model, data, error["loc"]) for error in errors}) - 1
+    more = f" (and {others} more)" if others else ""
+    return source.error(path, _message(model, path, same) + more)
+
+
+def _real_path(model: type[Block], data: Any, loc: tuple[str | int, ...]) -> KeyPath:
+    """Drop the parts of pydantic's location that name a union's member rather than a key."""
+    path: list[str | int] = []
+    where = data
+    for position, part in enumerate(loc):
+        inside = part in where if isinstance(where, dict) else isinstance(part, int)
+        last = position == len(loc) - 1
+        if inside and isinstance(where, (dict, list)):
+            path.append(part)
+            where = where[part] if isinstance(where, dict) or part < len(where) else None  # type: ignore[operator]
+        elif last and isinstance(where, dict) and part in _keys(model, tuple(path)):
+            path.append(part)
+    return tuple(path)
+
+
+def _message(model: type[Block], path: KeyPath, errors: list[ErrorDetails]) -> str:
+    error = errors[0]
+    value, kind = error["input"], error["type"]
+    if kind == "extra_forbidden":
+        return "unknown key" + nearest(str(path[-1]), _keys(model, path[:-1]))
+    if kind == "missing":
+        return "is required"
+    if kind == "literal_error" and len(errors) == 1:
+        expected = error.get("ctx", {}).get("expected", "")
+        return f"must be {expected}, got {value!r}{nearest(str(value), expected.replace(chr(39), '').split(', '))}"
+    if any(item["type"] == "string_type" for item in errors) and isinstance(value, (bool, int, float)):
+        return f"must be text, got {value!r} (quote it)"
+    texts = dict.fromkeys(item["msg"].removeprefix("Value error, ") for item in errors)
+    return f"{' or '.join(_lower(text) for text in texts)}, got {value!r}"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _keys(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Return the allowed keys of the block at a path."""
+    for part in path:
+        if isinstance(part, str):
+            fields = {field.alias or name: field for name, field in model.model_fields.items()}
+            if part not in fields:
+                return []
+            found = list(_block_types(fields[part].annotation))
+            if not found:
+                return []
+            model = found[0]
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _block_types(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _block_types(argument)
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data[part]
+    return data

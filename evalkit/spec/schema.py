@@ -1,0 +1,242 @@
+"""The keys of a specification, their types and defaults.
+
+A field marked :class:`Later` is parsed and checked, but refused unless it holds a value that this version
+acts on: a key is never ignored.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from evalkit.catalogue import AVERAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Marks a key whose feature this version does not have.
+
+    Attributes:
+        only: Values besides the default that are available already.
+    """
+
+    only: tuple[Any, ...] = ()
+
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns only ValueError into a message
+    return value
+
+
+Number = Annotated[
+    StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)], BeforeValidator(_refuse_bool)
+]
+Positive = Annotated[StrictInt, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Scalar = StrictBool | StrictInt | Annotated[float, Field(strict=True)] | StrictStr
+
+
+class Block(BaseModel):
+    """A mapping of the specification; unknown keys are errors."""
+
+    available: ClassVar[bool] = True
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def unavailable(self, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+        """Yield the path of every key whose feature this version does not have."""
+        for name, field in type(self).model_fields.items():
+            value, here = getattr(self, name), (*path, field.alias or name)
+            for marker in field.metadata:
+                if isinstance(marker, Later) and value != field.get_default(call_default_factory=True):
+                    if value not in marker.only:
+                        yield here
+            for position, child in _blocks(value):
+                if child.available:
+                    yield from child.unavailable((*here, *position))
+                else:
+                    yield (*here, *position)
+
+
+def _blocks(value: Any) -> Iterator[tuple[tuple[int, ...], Block]]:
+    if isinstance(value, Block):
+        yield (), value
+    elif isinstance(value, (tuple, list)):
+        yield from (((index,), child) for index, child in enumerate(value) if isinstance(child, Block))
+
+
+class ThresholdFrom(Block):
+    """A threshold chosen on another run."""
+
+    available = False
+
+    from_: Annotated[StrictStr, Field(alias="from")]
+    choose: Literal["max_f1"]
+
+
+class ModelSpec(Block):
+    """Which model: code that the user trusts, and a checkpoint that nobody has to."""
+
+    factory: StrictStr
+    args: dict[StrictStr, Any] = {}
+    checkpoint: StrictStr | None = None
+    weights: StrictStr | None = None
+    sha256: Annotated[StrictStr, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    output: Literal["logits", "probabilities", "scores"] = "logits"
+    select: StrictInt | StrictStr | None = None
+    classes: StrictStr | Annotated[tuple[StrictStr, ...], Field(min_length=2)] = Field(...)
+    class_order: Annotated[Literal["torchvision", "natural"] | None, Later()] = None
+    valid_classes: Annotated[tuple[StrictStr, ...] | None, Later()] = None
+    positive_class: StrictStr | None = None
+    threshold: Number | ThresholdFrom | None = None
+
+
+class Preprocess(Block):
+    """Image preprocessing as torchvision defines it."""
+
+    resize: Positive | tuple[Positive, Positive] | None = None
+    crop: Positive | tuple[Positive, Positive] | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    mean: tuple[Number, ...] | None = None
+    std: tuple[Number, ...] | None = None
+    mode: Literal["RGB", "L", "I16"] = "RGB"
+    scale: Number | None = None
+
+
+SliceSpec = StrictStr | tuple[StrictStr, ...] | dict[StrictStr, tuple[Number, ...]]
+
+
+class DataSpec(Block):
+    """Which samples."""
+
+    source: Annotated[Literal["npz", "folder", "table", "factory"], Later(only=("npz",))]
+    path: StrictStr
+    preprocess: Annotated[Preprocess | StrictStr | None, Later()] = None
+    attributes: Annotated[StrictStr | None, Later()] = None
+    slices: Annotated[tuple[SliceSpec, ...], Later()] = ()
+    on_unreadable: Annotated[Literal["refuse", "exclude"], Later()] = "refuse"
+    root: Annotated[StrictStr | None, Later()] = None
+    image: Annotated[StrictStr | None, Later()] = None
+    features: Annotated[tuple[StrictStr, ...] | None, Later()] = None
+    label: Annotated[StrictStr | None, Later()] = None
+    id: Annotated[StrictStr | None, Later()] = None
+    collate: Annotated[StrictStr | None, Later()] = None
+    train_manifest: Annotated[StrictStr | None, Later()] = None
+
+
+class RunSpec(Block):
+    """How to run: nothing here may change a number."""
+
+    batch_size: Positive = 256
+    device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    workers: Annotated[StrictInt, Field(ge=0)] = 0
+    precision: Annotated[Literal["exact", "amp", "fast"], Later()] = "exact"
+    seed: StrictInt = 0
+    audit: Annotated[Literal["standard", "full", "off"], Later()] = "standard"
+    stochastic: Annotated[StrictBool, Later()] = False
+    ledger: Annotated[Literal["full", "none"], Later()] = "full"
+    rank_timeout: Annotated[Positive, Later()] = 600
+
+
+class UnitSpec(Block):
+    """Samples that are judged together, such as the images of one patient."""
+
+    by: StrictStr
+    combine: Literal["mean", "max", "any", "majority"]
+
+
+class MetricsSpec(Block):
+    """Which metrics, and what an average means."""
+
+    names: Literal["default"] | tuple[StrictStr, ...] = "default"
+    averages: tuple[Literal["micro", "macro", "weighted", "samples"], ...] = AVERAGES
+    interval: Share = 0.95
+    interval_method: Annotated[Literal["closed", "bootstrap"], Later()] = "closed"
+    classes: Literal["present", "declared", "supported"] = "present"
+    zero_division: Literal[0, "nan"] = 0
+    cluster: Annotated[StrictStr | None, Later()] = None
+    cost: Annotated[tuple[tuple[Number, ...], ...] | None, Later()] = None
+    prevalence: Annotated[Number | dict[StrictStr, Number] | None, Later()] = None
+    unit: Annotated[UnitSpec | None, Later()] = None
+    score_memory: Annotated[Positive | StrictStr, Later()] = "512 MiB"
+
+
+class BaselineCheckpoint(Block):
+    """A baseline to be measured in the same command."""
+
+    available = False
+
+    checkpoint: StrictStr
+    weights: StrictStr | None = None
+    sha256: StrictStr | None = None
+
+
+class GateSpec(Block):
+    """One rule that a run must satisfy."""
+
+    metric: StrictStr
+    min: Number | None = None
+    max: Number | None = None
+    max_drop: Number | None = None
+    min_gain: Annotated[Number | None, Later()] = None
+    class_: Annotated[StrictStr | None, Field(alias="class")] = None
+    average: Literal["micro", "macro", "weighted", "samples"] | None = None
+    slice: Annotated[dict[StrictStr, Scalar] | None, Later()] = None
+    k: Annotated[Positive | None, Later()] = None
+    beta: Annotated[Number | None, Later()] = None
+    judge: Annotated[
+        Literal["point", "guard", "lower", "upper", "interval"] | None, Later(only=("point",))
+    ] = None
+    min_support: Annotated[Positive | None, Later()] = None
+    alpha: Annotated[Share | None, Later()] = None
+    require: Annotated[Literal["each"] | None, Later()] = None
+    on_inconclusive: Annotated[Literal["exit", "fail"] | None, Later()] = None
+    advisory: StrictBool = False
+
+    def rules(self) -> dict[str, float]:
+        """Return the limits that are set."""
+        limits = {name: getattr(self, name) for name in ("min", "max", "max_drop", "min_gain")}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+class CompareSpec(Block):
+    """When two runs may be compared."""
+
+    on_changed_data: Annotated[Literal["refuse", "common"], Later()] = "refuse"
+    min_common: Annotated[Share, Later()] = 0.9
+
+
+class DocumentSpec(Block):
+    """The cover block of a controlled document."""
+
+    id: StrictStr | None = None
+    version: StrictStr | None = None
+    intended_use: StrictStr | None = None
+    prepared_by: StrictStr | None = None
+
+
+class ReportSpec(Block):
+    """What the page shows and in which words."""
+
+    samples: Annotated[Literal["none", "ids", "thumbnails"] | None, Later(only=("ids",))] = None
+    terms: Annotated[Literal["ml", "clinical"], Later()] = "ml"
+    document: Annotated[DocumentSpec | None, Later()] = None
+    signoff: Annotated[tuple[StrictStr, ...], Later()] = ()
+
+
+class Specification(Block):
+    """A whole specification."""
+
+    name: StrictStr = "model"
+    task: Annotated[Literal["binary", "multiclass", "multilabel"], Later(only=("binary",))] = "multiclass"
+    extends: Annotated[StrictStr | None, Later()] = None
+    model: ModelSpec
+    data: DataSpec
+    run: RunSpec = RunSpec()
+    metrics: MetricsSpec = MetricsSpec()
+    baseline: StrictStr | BaselineCheckpoint | None = None
+    compare: CompareSpec = CompareSpec()
+    gates: tuple[GateSpec, ...] = ()
+    report: ReportSpec = ReportSpec()

@@ -1,0 +1,125 @@
+"""The verdict document: what each gate asked, what was found, and what follows from it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+
+from evalkit.documents import format_json, read_json
+from evalkit.errors import DocumentError, ExitCode
+
+SCHEMA = "evalkit.verdict/1"
+FILE_NAME = "verdict.json"
+
+Outcome = Literal["passed", "failed", "inconclusive", "cannot_judge"]
+
+# The worst first: one failed gate decides, whatever the others say.
+_SEVERITY: tuple[Outcome, ...] = ("failed", "cannot_judge", "inconclusive", "passed")
+_EXIT = {
+    "failed": ExitCode.GATE_FAILED,
+    "cannot_judge": ExitCode.CANNOT_JUDGE,
+    "inconclusive": ExitCode.INCONCLUSIVE,
+    "passed": ExitCode.OK,
+}
+
+
+class Check(BaseModel):
+    """One limit of one gate, judged.
+
+    Attributes:
+        gate: The position of the gate in its list, from 0.
+        rule: min, max or max_drop.
+        limit: The limit.
+        judge: Which quantity is held against it.
+        metric, average, class_name: The row.
+        outcome: What came out.
+        reason: A slug: clears, beyond_limit, undefined, missing, invalid_run, partial, …
+        sentence: The same for people, with the numbers.
+        value: The candidate's value; None where there is none.
+        baseline_value, drop: Of a comparing check.
+        advisory: True where the check has no say in the exit code.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    gate: int
+    rule: str
+    limit: float
+    judge: str
+    metric: StrictStr
+    average: StrictStr | None
+    class_name: StrictStr | None
+    outcome: Outcome
+    reason: StrictStr
+    sentence: StrictStr
+    value: float | None
+    baseline_value: float | None
+    drop: float | None
+    advisory: bool
+
+
+class Baseline(BaseModel):
+    """What a candidate was compared with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    path: str
+    signature: str
+    digests: dict[str, str | None]
+
+
+class Verdict(BaseModel):
+    """All checks of a run; ``outcome`` is ``none`` where no gates were asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    schema_: Annotated[Literal["evalkit.verdict/1"], Field(alias="schema")] = SCHEMA
+    name: StrictStr
+    outcome: Outcome | Literal["none"]
+    valid: bool
+    checks: tuple[Check, ...]
+    warnings: tuple[StrictStr, ...]
+    signature: StrictStr
+    result_sha256: StrictStr
+    baseline: Baseline | None
+    comparison: dict[str, Any] | None = None
+
+    def to_json(self) -> bytes:
+        """Write the document."""
+        document = self.model_dump(mode="json", by_alias=True)
+        return format_json(document, line_lists=frozenset({"checks", "warnings"}))
+
+    def counted(self, outcome: Outcome) -> int:
+        """Return how many checks that count came out so."""
+        return sum(check.outcome == outcome and not check.advisory for check in self.checks)
+
+
+def worst(checks: tuple[Check, ...]) -> Outcome | Literal["none"]:
+    """Return the outcome that decides: the worst of the checks that are not advisory."""
+    found = {check.outcome for check in checks if not check.advisory}
+    return next((outcome for outcome in _SEVERITY if outcome in found), "none")
+
+
+def exit_codes(verdict: Verdict) -> set[ExitCode]:
+    """Return every exit code that applies to a verdict; precedence is decided elsewhere."""
+    codes = {_EXIT[check.outcome] for check in verdict.checks if not check.advisory}
+    return codes or {ExitCode.OK}
+
+
+def read_verdict(directory: Path, *, result_sha256: str) -> Verdict | None:
+    """Read a run's verdict; None where it has none.
+
+    Raises:
+        DocumentError: Damaged, newer, or made for another result than the one beside it.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        verdict = Verdict.model_validate(read_json(path, schema=SCHEMA))
+    except ValidationError as error:
+        raise DocumentError(f"{path}: {error.errors()[0]['msg']}") from error
+    if verdict.result_sha256 != result_sha256:
+        raise DocumentError(f"{path}: judges another result.json", hint=f"Run evalkit gate {directory}")
+    return verdict

@@ -1,0 +1,34 @@
+"""A small CNN for 8x8 digits: a plain, a dilated and a depthwise-separable convolution."""
+
+import torch
+from torch import nn
+
+
+class DigitsNet(nn.Module):
+    """Maps images, float32, shape (n, 1, 8, 8), to ten logits."""
+
+    def __init__(self, width: int = 24, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
+            nn.Conv2d(width, 2 * width, 1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(8 * width, 10))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images))
+
+
+def build(width: int = 24, dropout: float = 0.3) -> DigitsNet:
+    """Build the network with random weights."""
+    return DigitsNet(width, dropout)
