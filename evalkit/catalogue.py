@@ -35,19 +35,42 @@ class Metric:
     per_class: bool
     averages: tuple[str, ...]
     formula: str
-    undefined: str | None
+    undefined: str | None = None
 
 
 def _count(slug: str, label: str, formula: str, *, greater_is_better: bool | None) -> Metric:
-    return Metric(slug, label, 0, None, greater_is_better, False, True, (), formula, None)
+    return Metric(
+        slug, label, 0, None, greater_is_better, overall=False, per_class=True, averages=(), formula=formula
+    )
 
 
 def _ratio(slug: str, label: str, formula: str, undefined: str) -> Metric:
-    return Metric(slug, label, 0, 1, True, False, True, AVERAGES, formula, undefined)
+    return Metric(
+        slug,
+        label,
+        lower=0,
+        upper=1,
+        greater_is_better=True,
+        overall=False,
+        per_class=True,
+        averages=AVERAGES,
+        formula=formula,
+        undefined=undefined,
+    )
 
 
 def _overall(slug: str, label: str, formula: str) -> Metric:
-    return Metric(slug, label, 0, 1, True, True, False, (), formula, None)
+    return Metric(
+        slug,
+        label,
+        lower=0,
+        upper=1,
+        greater_is_better=True,
+        overall=True,
+        per_class=False,
+        averages=(),
+        formula=formula,
+    )
 
 
 METRICS: dict[str, Metric] = {

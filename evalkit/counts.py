@@ -128,6 +128,6 @@ def _labels(values: ArrayLike, n_classes: int) -> Counts:
     labels = np.asarray(values)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise ValueError(f"labels: expected integers of shape (n,), got {labels.dtype} {labels.shape}")
-    if labels.size and not (0 <= int(labels.min()) and int(labels.max()) < n_classes):
+    if labels.size and not (int(labels.min()) >= 0 and int(labels.max()) < n_classes):
         raise ValueError(f"labels: expected 0 to {n_classes - 1}, got {labels.min()} to {labels.max()}")
     return labels.astype(np.int64)

@@ -44,7 +44,7 @@ def percent(value: float) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a name in which nothing hides: control, bidi and zero-width characters as escapes, cut if long."""
+    """Return a name in which nothing hides: control and invisible characters as escapes, cut if long."""
     shown = "".join(char if _is_plain(char) else _escape(char) for char in text[: MAX_NAME + 1])
     cut = len(text) > MAX_NAME
     return f"{shown[:MAX_NAME]}…" if cut else shown or "(empty)"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import DocumentError
+from evalkit.errors import DocumentError, os_reason
 
 MAX_BYTES = 1 << 30
 
@@ -40,7 +40,7 @@ def read_json(path: Path, *, schema: str) -> dict[str, Any]:
             raise DocumentError(f"{path}: larger than {MAX_BYTES} bytes")
         document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except OSError as error:
-        raise DocumentError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise DocumentError(f"{path}: cannot be read: {os_reason(error)}") from error
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"{path}: not a JSON document: {error}") from error
     _check_schema(document, path, schema)

@@ -1,4 +1,4 @@
-"""The error tree: every failure has a slug, an exit code, one sentence and, where there is one, the way out."""
+"""The error tree: every failure has a slug, an exit code, one sentence and often the way out."""
 
 import difflib
 from collections.abc import Iterable
@@ -116,3 +116,14 @@ def listed(items: Iterable[object], *, limit: int = 10) -> str:
     rest = len(shown) - limit
     text = ", ".join(str(item) for item in shown[:limit])
     return f"{text} and {rest} more" if rest > 0 else text
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an exception of somebody else's code as ``ValueError: first line``."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def os_reason(error: Exception) -> str:
+    """Return why the operating system, or a parser, refused: its own words without path and number."""
+    return getattr(error, "strerror", None) or str(error)

@@ -10,6 +10,7 @@ import torch
 
 from evalkit.catalogue import DEFAULT_NAMES
 from evalkit.checkpoints.contract import positive_index
+from evalkit.checkpoints.data import dtype_name
 from evalkit.checkpoints.factory import build_model
 from evalkit.checkpoints.loading import LoadedWeights, load_weights
 from evalkit.classes import ranks
@@ -231,7 +232,7 @@ class _Run:
             "factory": spec.factory,
             "class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
             "n_parameters": sum(parameter.numel() for parameter in parameters),
-            "dtype": _dtype_name(_floating_dtype(self.model)),
+            "dtype": dtype_name(_floating_dtype(self.model) or "none"),
             "output": spec.output,
             "output_dtype": self.state.output_dtype or None,
             **self.weights.facts(),
@@ -265,7 +266,3 @@ def _decision(loaded: Loaded, class_names: tuple[str, ...]) -> Decision:
 
 def _floating_dtype(model: torch.nn.Module) -> torch.dtype | None:
     return next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
-
-
-def _dtype_name(dtype: torch.dtype | None) -> str | None:
-    return None if dtype is None else str(dtype).removeprefix("torch.")

@@ -1,7 +1,7 @@
 """Rules in, verdict out. What is unknown never passes.
 
->>> clears(0.95, 0.95, at_least=True), clears(float("nan"), 0.1, at_least=False), clears(None, 0, at_least=True)
-(True, False, False)
+>>> clears(0.95, 0.95, at_least=True), clears(float("nan"), 0.1, at_least=False)
+(True, False)
 """
 
 import math

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evalkit.errors import OutputError
+from evalkit.errors import OutputError, os_reason
 
 FILE_NAME = "predictions.parquet"
 ROW_GROUP = 65_536
@@ -124,8 +124,7 @@ def open_ledger(path: Path, output: Output) -> Iterator[LedgerWriter]:
         yield writer
         writer.close()
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{path.parent}: the ledger cannot be written: {reason}") from error
+        raise OutputError(f"{path.parent}: the ledger cannot be written: {os_reason(error)}") from error
 
 
 def _log_softmax(logits: Floats) -> Floats:

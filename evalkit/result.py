@@ -5,7 +5,7 @@ Left of it are models and tensors, right of it only documents.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, model_validator
@@ -16,7 +16,7 @@ from evalkit.errors import DocumentError
 from evalkit.metrics import Policy
 from evalkit.rows import MetricRow, RowKey
 
-SCHEMA = "evalkit.result/1"
+SCHEMA: Final = "evalkit.result/1"
 FILE_NAME = "result.json"
 DENSE_LIMIT = 256
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from evalkit.errors import OutputError
+from evalkit.errors import OutputError, os_reason
 
 # In the order of their renames.
 DOCUMENTS = (
@@ -167,4 +167,4 @@ def _sync_folder(path: Path) -> None:
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+    return OutputError(f"{path}: cannot be written: {os_reason(error)}")

@@ -1,14 +1,14 @@
 """The verdict document: what each gate asked, what was found, and what follows from it."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from evalkit.documents import format_json, read_json
 from evalkit.errors import DocumentError, ExitCode
 
-SCHEMA = "evalkit.verdict/1"
+SCHEMA: Final = "evalkit.verdict/1"
 FILE_NAME = "verdict.json"
 
 Outcome = Literal["passed", "failed", "inconclusive", "cannot_judge"]

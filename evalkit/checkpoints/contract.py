@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evalkit.classes import check_class_names
-from evalkit.errors import SpecificationError, nearest
+from evalkit.errors import SpecificationError, nearest, os_reason
 from evalkit.spec import Loaded
 
 
@@ -27,8 +27,7 @@ def read_names(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SpecificationError(f"{path}: the class names cannot be read: {reason}") from error
+        raise SpecificationError(f"{path}: the class names cannot be read: {os_reason(error)}") from error
     while lines and not lines[-1].strip():
         lines.pop()
     blank = [number for number, line in enumerate(lines, start=1) if not line.strip()]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from evalkit.errors import ModelError, listed, nearest
+from evalkit.errors import ModelError, listed, nearest, reason_of
 
 
 def build_model(factory: str, args: Mapping[str, Any], *, base: Path) -> torch.nn.Module:
@@ -32,7 +32,7 @@ def build_model(factory: str, args: Mapping[str, Any], *, base: Path) -> torch.n
         with import_path(base):
             model = function(**args)
     except Exception as error:
-        raise ModelError(f"{factory}: raised {_reason(error)}") from error
+        raise ModelError(f"{factory}: raised {reason_of(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{factory}: returned {_kind(model)}, expected a torch.nn.Module")
     return model
@@ -81,12 +81,12 @@ def _import(module_name: str, base: Path, name: str) -> ModuleType:
                 f"{name}: no module {error.name!r} beside the specification or installed",
                 hint=f"Beside it are: {beside}" if beside else None,
             ) from error
-        raise ModelError(f"{name}: importing it raised {_reason(error)}") from error
+        raise ModelError(f"{name}: importing it raised {reason_of(error)}") from error
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         # A training script may call sys.exit or raise anything at import.
-        raise ModelError(f"{name}: importing it raised {_reason(error)}") from error
+        raise ModelError(f"{name}: importing it raised {reason_of(error)}") from error
 
 
 def _forget_other(module_name: str, base: Path) -> None:
@@ -102,8 +102,3 @@ def _forget_other(module_name: str, base: Path) -> None:
 
 def _kind(value: Any) -> str:
     return f"a {type(value).__name__}"
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
+from evalkit.checkpoints.data import dtype_name
 from evalkit.checkpoints.matching import Weights, find_weights
 from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
-from evalkit.errors import CheckpointError, listed
+from evalkit.errors import CheckpointError, listed, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def load_weights(
     state = {key: checkpoint.tensor(data, name=key) for key, data in found.tensors.items()}
     _check_values(path, state)
     casts = Counter(
-        f"{_name(value.dtype)} -> {_name(own[key].dtype)}"
+        f"{dtype_name(value.dtype)} -> {dtype_name(own[key].dtype)}"
         for key, value in state.items()
         if value.dtype != own[key].dtype
     )
@@ -96,9 +97,4 @@ def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) ->
     try:
         model.load_state_dict(state | extra, strict=True)
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: the model refused the weights: {reason}") from error
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+        raise CheckpointError(f"{path}: the model refused the weights: {reason_of(error)}") from error

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.checkpoints.pickle_data import Opaque, TensorData
+from evalkit.checkpoints.data import Opaque, TensorData
 from evalkit.errors import CheckpointError, listed
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -1,7 +1,7 @@
 """Reads a pickle as data: its instructions become dicts, lists, numbers and tensor descriptions.
 
 Nothing that the file names is imported or called. A name that is no container and no tensor becomes an
-:class:`Opaque`, is carried along, and is listed for the report. What the instructions of a pickle mean is
+``Opaque``, is carried along, and is listed for the report. What the instructions of a pickle mean is
 defined by the standard library's ``pickletools``.
 """
 
@@ -10,76 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from evalkit.checkpoints.data import Global, Opaque, Storage, TensorData
+from evalkit.checkpoints.hostile import check_harmless
 from evalkit.errors import CheckpointError
 
 MAX_INSTRUCTIONS = 20_000_000
 MAX_OPAQUE_NAMES = 10_000
-
-# Calling one of these is an attack, whatever else the file holds.
-_HOSTILE_MODULES = frozenset(
-    "os posix nt subprocess socket importlib imp runpy shutil sys pty ctypes code pickle _pickle marshal"
-    " commands popen2 webbrowser pdb pip".split()
-)
-_HOSTILE_NAMES = frozenset(
-    "eval exec execfile compile open __import__ getattr setattr delattr input breakpoint apply file".split()
-)
-_BUILTINS = frozenset({"builtins", "__builtin__"})
-_HOSTILE = frozenset(
-    "io.open io.open_code io.FileIO _io.open _io.FileIO codecs.open operator.attrgetter operator.methodcaller"
-    " torch.load torch.hub.load torch.jit.load torch.serialization.load numpy.load types.FunctionType"
-    " types.CodeType".split()
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Global:
-    """A name that the pickle mentions; never resolved."""
-
-    name: str
-
-
-@dataclass(eq=False, slots=True)
-class Opaque:
-    """An object that only its own code could rebuild; carried, not read.
-
-    Attributes:
-        name: The class or function that the file names.
-        arguments: What it would have been called with.
-        state: What it would have been filled with.
-        items: What would have been put into it, for a dictionary of its own class.
-    """
-
-    name: str
-    arguments: tuple[Any, ...] = ()
-    state: Any = None
-    items: dict[Any, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Storage:
-    """Where a tensor's bytes stand: the key of a storage, its element type and length."""
-
-    key: str
-    dtype: str
-    numel: int
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class TensorData:
-    """A strided view of a storage.
-
-    Attributes:
-        storage: The bytes.
-        dtype: Such as ``float32``.
-        offset, shape, stride: In elements.
-    """
-
-    storage: Storage
-    dtype: str
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
 
 _STORAGE_DTYPES = {
     "FloatStorage": "float32",
@@ -153,6 +89,12 @@ class _Machine:
         while (item := self.stack.pop()) is not _MARK:
             items.append(item)
         return items[::-1]
+
+    def pop(self, _: Any) -> None:
+        self.stack.pop()
+
+    def drop_mark(self, _: Any) -> None:
+        self.pop_mark()
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -238,16 +180,6 @@ class _Machine:
         if isinstance(value, Storage):
             self.reader.storages[value.key] = value.dtype
         self.push(value)
-
-
-def check_harmless(name: str) -> None:
-    """Raise CheckpointError where a file calls what only an attack would call."""
-    root, _, rest = name.partition(".")
-    if root in _HOSTILE_MODULES or name in _HOSTILE or (root in _BUILTINS and rest in _HOSTILE_NAMES):
-        raise CheckpointError(
-            f"hostile: the file would call {name} when loaded by pickle (nothing was run)",
-            hint="Do not load it with other tools",
-        )
 
 
 def _class_name(name: str, arguments: tuple[Any, ...]) -> str:
@@ -364,19 +296,19 @@ def _nothing(_: _Machine, __: Any) -> None:
     """Framing and protocol numbers carry no data."""
 
 
-_PUSHED = """INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE
-    BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8""".split()
+_PUSHED = """INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING
+    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8""".split()
 
 _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     **dict.fromkeys(_PUSHED, _Machine.push),
     "PROTO": _nothing,
     "FRAME": _nothing,
     "NONE": _constant(None),
-    "NEWTRUE": _constant(True),
-    "NEWFALSE": _constant(False),
+    "NEWTRUE": _constant(value=True),
+    "NEWFALSE": _constant(value=False),
     "MARK": _constant(_MARK),
-    "POP": lambda machine, _: machine.stack.pop() and None,
-    "POP_MARK": lambda machine, _: machine.pop_mark() and None,
+    "POP": _Machine.pop,
+    "POP_MARK": _Machine.drop_mark,
     "DUP": lambda machine, _: machine.push(machine.stack[-1]),
     "EMPTY_TUPLE": _constant(()),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_mark())),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from evalkit.checkpoints.containers import Contents, Integrity, itemsize, open_container
-from evalkit.checkpoints.pickle_data import TensorData
-from evalkit.errors import CheckpointError
+from evalkit.checkpoints.containers import open_container
+from evalkit.checkpoints.data import Contents, Integrity, TensorData, itemsize
+from evalkit.errors import CheckpointError, os_reason
 
 MAX_BYTES = 4 << 30
 
@@ -79,8 +79,7 @@ def _read_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
+        raise CheckpointError(f"{path}: cannot be read: {os_reason(error)}") from error
     if len(data) > MAX_BYTES:
         raise CheckpointError(f"{path}: larger than {MAX_BYTES >> 30} GiB")
     return data

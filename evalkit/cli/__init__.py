@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _usage_error(error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        print(error.format_message(), file=sys.stderr)  # noqa: T201
+        print(error.format_message(), file=sys.stderr)
         return int(ExitCode.USAGE)
     context = getattr(error, "ctx", None)
     hint = f" Try: {context.command_path} --help" if context else ""
@@ -88,5 +88,5 @@ def _usage_error(error: click.ClickException) -> int:
 
 def _complain(kind: str, text: str, code: int) -> int:
     line = " ".join(text.split())
-    print(f"evalkit: {kind}: {line}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)  # noqa: T201
+    print(f"evalkit: {kind}: {line}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
     return int(code)

@@ -39,7 +39,7 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], No
     A bar with rate and time left on a terminal, a plain line every ten seconds elsewhere.
     """
     if quiet:
-        yield lambda done, total: None
+        yield _silent
     elif sys.stderr.isatty():
         with _rich_bar(label) as update:
             yield update
@@ -47,16 +47,34 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], No
         yield _plain_lines(label, time.monotonic)
 
 
+def _silent(done: int, total: int) -> None:
+    """Show nothing."""
+
+
 @contextmanager
 def _rich_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.text import Text
+    # Only a terminal needs rich.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    name = TextColumn(escape(label))
+    columns = (
+        name,
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
     start = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Text(label).plain, total=None, rate="")
+        task = bar.add_task("", total=None, rate="")
 
         def update(done: int, total: int) -> None:
             rate = done / max(time.monotonic() - start, 1e-9)

@@ -11,7 +11,7 @@ from evalkit.errors import DocumentError, InvalidRunError, OutputError, Specific
 from evalkit.gates import plan_gates
 from evalkit.result import FILE_NAME, EvalResult, read_result
 from evalkit.rundir import DOCUMENTS, is_blessed, open_run_directory
-from evalkit.spec import GateSpec, SourceMap, load_gate_file
+from evalkit.spec import GateSpec, SourceMap, check_comparable, load_gate_file
 
 
 @click.command("gate")
@@ -44,9 +44,8 @@ def command(
         gates, source = _stored_gates(result, directory)
     planned = plan_gates(gates, result.class_names, source)
     path = baseline or (stored if any(gate.max_drop is not None for gate in gates) else None)
-    for index, gate in enumerate(gates):
-        if gate.max_drop is not None and path is None:
-            raise source.error(("gates", index, "max_drop"), "needs a baseline", hint="Say --baseline DIR")
+    if path is None:
+        check_comparable(gates, source, hint="Say --baseline DIR")
     judgement = judge_and_render(
         result, document, planned, read_baseline(path), allow_same_model=allow_same_model
     )

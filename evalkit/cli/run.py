@@ -6,8 +6,13 @@ from pathlib import Path
 
 import click
 
+from evalkit.checkpoints.contract import class_names, positive_index
 from evalkit.cli.console import progress_bar
 from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
+from evalkit.gates import plan_gates
+from evalkit.provenance import collect_provenance
+from evalkit.rundir import open_run_directory
+from evalkit.spec import load_specification
 
 _FLAGS = {
     "device": "run.device",
@@ -35,6 +40,7 @@ _FLAGS = {
 @click.pass_obj
 def command(
     words: list[str],
+    /,
     *,
     specification: Path,
     output: Path,
@@ -47,13 +53,6 @@ def command(
     **flags: str | None,
 ) -> int:
     """Evaluate the model of SPECIFICATION and judge its gates."""
-    # Imported here: the package's __init__ must not load them for --help.
-    from evalkit.checkpoints.contract import class_names, positive_index
-    from evalkit.gates import plan_gates
-    from evalkit.provenance import collect_provenance
-    from evalkit.rundir import open_run_directory
-    from evalkit.spec import load_specification
-
     started = datetime.now(UTC).isoformat(timespec="seconds")
     loaded = load_specification(specification, overrides=_overrides(settings, flags))
     spec, names = loaded.spec, class_names(loaded)
@@ -61,7 +60,7 @@ def command(
     planned = plan_gates(spec.gates, names, loaded.source)
     baseline = read_baseline(loaded.resolve(spec.baseline) if isinstance(spec.baseline, str) else None)
     with open_run_directory(output) as directory:
-        from evalkit.evaluate import evaluate_specification
+        from evalkit.evaluate import evaluate_specification  # noqa: PLC0415 - torch, not for --help
 
         ledger = directory.temporary("predictions.parquet")
         with progress_bar(spec.name, quiet=quiet) as progress:
@@ -78,7 +77,7 @@ def command(
         judgement = judge_and_render(
             evaluation.result, document, planned, baseline, allow_same_model=allow_same_model
         )
-        parts = {"predictions.parquet": ledger} if evaluation.failure is None else {}
+        parts: dict[str, bytes | Path] = {"predictions.parquet": ledger} if evaluation.failure is None else {}
         directory.publish({**parts, "result.json": document, **judgement.documents()})
     code = announce(evaluation.result, judgement, output, as_json=as_json, quiet=quiet)
     return finish(code, evaluation.failure or judgement.error)
@@ -91,7 +90,7 @@ def _overrides(settings: tuple[str, ...], flags: dict[str, str | None]) -> list[
         if not (key and equals):
             raise click.UsageError(f"--set {setting}: expected KEY=VALUE")
         overrides.append((key, value, f"--set {setting}"))
-    for name, value in flags.items():
-        if value is not None:
-            overrides.append((_FLAGS[name], value, f"--{name.replace('_', '-')}"))
+    for name, given in flags.items():
+        if given is not None:
+            overrides.append((_FLAGS[name], given, f"--{name.replace('_', '-')}"))
     return overrides

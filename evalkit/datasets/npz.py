@@ -1,7 +1,5 @@
 """Samples from one NumPy archive: ``x``, ``y``, optional ``id``; every other array is an attribute."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.datasets.source import Batch
-from evalkit.errors import DataError, listed
+from evalkit.errors import DataError, listed, os_reason
 from evalkit.ledger import reserved
 
 _OWN = ("x", "y", "id")
@@ -101,21 +99,18 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file" if not path.exists() else f"{path}: is not a file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: a single array; expected an .npz archive with x and y")
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {}
+        with loaded as archive:
             return {name: archive[name] for name in archive.files}
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        reason = (
-            "holds Python objects, which are not read"
-            if "allow_pickle" in str(error)
-            else "not a readable npz"
+    except Exception as error:
+        # A damaged archive can provoke any exception of zipfile, zlib, numpy or the parser of headers.
+        pickled = "allow_pickle" in str(error)
+        text = (
+            "holds Python objects, which are not read" if pickled else f"cannot be read: {os_reason(error)}"
         )
-        detail = getattr(error, "strerror", None) or str(error).splitlines()[0] if str(error) else ""
-        suffix = f" ({detail})" if detail and "allow_pickle" not in detail else ""
-        raise DataError(f"{path}: {reason}{suffix}") from error
+        raise DataError(f"{path}: {text.splitlines()[0]}") from error
 
 
 def _inputs(path: Path, x: NDArray[Any]) -> NDArray[Any]:

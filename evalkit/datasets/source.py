@@ -27,8 +27,13 @@ class Batch:
 class Source(Protocol):
     """Samples that can be counted and asked for by position."""
 
-    ids: Sequence[str] | None
-    attributes: Mapping[str, NDArray[Any]]
+    @property
+    def ids(self) -> Sequence[str] | None:
+        """Sample ids, or None where samples are known by position."""
+
+    @property
+    def attributes(self) -> Mapping[str, NDArray[Any]]:
+        """Further columns by name, each of shape (n,)."""
 
     def __len__(self) -> int:
         """Return the number of samples."""

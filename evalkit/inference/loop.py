@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Source
 from evalkit.digests import OrderFreeDigest, array_items
-from evalkit.errors import EvalkitError, InvalidRunError
+from evalkit.errors import EvalkitError, InvalidRunError, reason_of
 from evalkit.inference.batches import iterate_batches, moved
 from evalkit.inference.decide import Decision
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
@@ -86,7 +87,7 @@ def predict(
         y_pred, n_ties = decision.decide(outputs)
         np.add.at(state.seen, batch.index, 1)
         state.n_ties += n_ties
-        state.output_dtype = str(scores.dtype).removeprefix("torch.")
+        state.output_dtype = dtype_name(scores.dtype)
         state.input_cast = _cast(batch.inputs, inputs)
         yield PredictionBatch(
             index=batch.index,
@@ -106,15 +107,9 @@ def _forward(
     except EvalkitError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-        shapes = ", ".join(
-            f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}" for value in inputs
-        )
-        raise InvalidRunError(
-            f"the model raised on batch {position} (samples {index[0]} to {index[-1]}, input {shapes}): {reason}",
-            check="forward",
-        ) from error
+        shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in inputs)
+        where = f"batch {position} (samples {index[0]} to {index[-1]}, input {shapes})"
+        raise InvalidRunError(f"the model raised on {where}: {reason_of(error)}", check="forward") from error
 
 
 def _host(value: torch.Tensor) -> NDArray[np.generic]:
@@ -125,5 +120,5 @@ def _host(value: torch.Tensor) -> NDArray[np.generic]:
 def _cast(before: tuple[torch.Tensor, ...], after: tuple[torch.Tensor, ...]) -> str | None:
     for old, new in zip(before, after, strict=True):
         if old.dtype != new.dtype:
-            return f"{str(old.dtype).removeprefix('torch.')} -> {str(new.dtype).removeprefix('torch.')}"
+            return f"{dtype_name(old.dtype)} -> {dtype_name(new.dtype)}"
     return None

@@ -1,4 +1,4 @@
-"""From what a forward pass returned to one finite host array of shape (n, K); nothing is guessed from values."""
+"""From what a forward pass returned to one finite host array, shape (n, K); values are never guessed from."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def check_finite(outputs: NDArray[Any], index: NDArray[np.int64]) -> None:
 def check_probabilities(outputs: NDArray[Any], index: NDArray[np.int64]) -> None:
     """Raise InvalidRunError where declared probabilities are outside [0, 1] or do not sum to 1."""
     wide = outputs.astype(np.float64)
-    outside = ((wide < 0) | (wide > 1)).any(axis=1)
+    outside: NDArray[np.bool_] = np.asarray(((wide < 0) | (wide > 1)).any(axis=1))
     sums = wide.sum(axis=1)
     wrong = outside | (np.abs(sums - 1) > TOLERANCE)
     if not wrong.any():

@@ -49,7 +49,8 @@ def class_members(counts: ConfusionCounts, policy: Policy) -> Mask:
     supported = flat.sum(axis=1) > 0
     if policy.classes == "declared":
         return np.ones(counts.n_classes, bool)
-    return supported if policy.classes == "supported" else supported | (flat.sum(axis=0) > 0)
+    chosen = supported if policy.classes == "supported" else supported | (flat.sum(axis=0) > 0)
+    return np.asarray(chosen, dtype=np.bool_)
 
 
 def average(

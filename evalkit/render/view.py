@@ -78,6 +78,7 @@ class ReportView:
     holds: str
     notices: tuple[str, ...]
     summary: str
+    metrics_caption: str
     metrics: tuple[MetricView, ...]
     gates: tuple[GateView, ...]
     matrix: Matrix | None
@@ -105,6 +106,7 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
         holds="This page holds counts, class names and facts about the run; no samples.",
         notices=_notices(result, verdict),
         summary=_summary(result),
+        metrics_caption=_metrics_caption(result),
         metrics=tuple(_metric_view(row) for row in result.metrics if row.class_name is None),
         gates=tuple(_gate_view(check) for check in verdict.checks) if verdict else (),
         matrix=None if counts is None else matrix_view(counts, result.class_names),
@@ -169,6 +171,13 @@ def _notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
         more = f" and {len(never) - 10} more" if len(never) > 10 else ""  # noqa: PLR2004
         notices.append(f"Classes without samples: {names}{more}.")
     return tuple(notices)
+
+
+def _metrics_caption(result: EvalResult) -> str:
+    level = next((row.level for row in result.metrics if row.level is not None), None)
+    if level is None:
+        return "The whole run."
+    return f"The whole run, with {percent(level)} intervals; a blank one is not available yet."
 
 
 def _metric_view(row: MetricRow) -> MetricView:
@@ -260,7 +269,7 @@ def _data_facts(result: EvalResult) -> Facts:
         ("Samples in the source", data.get("n_samples")),
         ("Samples evaluated", data.get("n_evaluated")),
         ("Sample ids", data.get("ids")),
-        ("Input shape", _joined(data.get("input_shape"), " × ")),
+        ("Input shape", _joined(data.get("input_shape"), " x ")),
         ("Input type", data.get("input_dtype")),
         ("Input converted", data.get("input_cast")),
         ("Attributes", _joined(data.get("attributes"))),

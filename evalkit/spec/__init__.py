@@ -1,6 +1,6 @@
 """The validated specification: what to evaluate, on what, measured how, and judged by which gates."""
 
-from evalkit.spec.load import GateFile, Loaded, load_gate_file, load_specification
+from evalkit.spec.load import GateFile, Loaded, check_comparable, load_gate_file, load_specification
 from evalkit.spec.schema import DataSpec, GateSpec, MetricsSpec, ModelSpec, RunSpec, Specification
 from evalkit.spec.source import SourceMap
 
@@ -14,6 +14,7 @@ __all__ = [
     "RunSpec",
     "SourceMap",
     "Specification",
+    "check_comparable",
     "load_gate_file",
     "load_specification",
 ]

@@ -151,11 +151,20 @@ def _check_values(spec: Specification, source: SourceMap) -> None:
     if spec.model.checkpoint is None:
         raise source.error(("model", "checkpoint"), "is required")
     _check_threshold(spec, source)
+    _check_names(spec, source)
     _check_baseline(spec.baseline, source)
     if spec.baseline is None:
-        for index, gate in enumerate(spec.gates):
-            if gate.max_drop is not None:
-                raise source.error(("gates", index, "max_drop"), "needs a baseline", hint="Set baseline: DIR")
+        check_comparable(spec.gates, source, hint="Set baseline: DIR")
+
+
+def check_comparable(gates: Sequence[GateSpec], source: SourceMap, *, hint: str) -> None:
+    """Refuse gates that compare, where there is no baseline."""
+    for index, gate in enumerate(gates):
+        if gate.max_drop is not None:
+            raise source.error(("gates", index, "max_drop"), "needs a baseline", hint=hint)
+
+
+def _check_names(spec: Specification, source: SourceMap) -> None:
     for index, name in enumerate(spec.metrics.names if spec.metrics.names != "default" else ()):
         try:
             find_metric(name)
@@ -204,11 +213,13 @@ def _real_path(model: type[Block], data: Any, loc: tuple[str | int, ...]) -> Key
     path: list[str | int] = []
     where = data
     for position, part in enumerate(loc):
-        inside = part in where if isinstance(where, dict) else isinstance(part, int)
         last = position == len(loc) - 1
-        if inside and isinstance(where, (dict, list)):
+        if isinstance(where, dict) and part in where:
             path.append(part)
-            where = where[part] if isinstance(where, dict) or part < len(where) else None  # type: ignore[operator]
+            where = where[part]
+        elif isinstance(where, list) and isinstance(part, int):
+            path.append(part)
+            where = where[part] if part < len(where) else None
         elif last and isinstance(where, dict) and part in _keys(model, tuple(path)):
             path.append(part)
     return tuple(path)
@@ -223,7 +234,8 @@ def _message(model: type[Block], path: KeyPath, errors: list[ErrorDetails]) -> s
         return "is required"
     if kind == "literal_error" and len(errors) == 1:
         expected = error.get("ctx", {}).get("expected", "")
-        return f"must be {expected}, got {value!r}{nearest(str(value), expected.replace(chr(39), '').split(', '))}"
+        allowed = expected.replace("'", "").replace(" or ", ", ").split(", ")
+        return f"must be {expected}, got {value!r}{nearest(str(value), allowed)}"
     if any(item["type"] == "string_type" for item in errors) and isinstance(value, (bool, int, float)):
         return f"must be text, got {value!r} (quote it)"
     texts = dict.fromkeys(item["msg"].removeprefix("Value error, ") for item in errors)

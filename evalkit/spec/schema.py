@@ -10,8 +10,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from evalkit.catalogue import AVERAGES
-
 
 @dataclass(frozen=True, slots=True)
 class Later:
@@ -49,10 +47,10 @@ class Block(BaseModel):
         """Yield the path of every key whose feature this version does not have."""
         for name, field in type(self).model_fields.items():
             value, here = getattr(self, name), (*path, field.alias or name)
-            for marker in field.metadata:
-                if isinstance(marker, Later) and value != field.get_default(call_default_factory=True):
-                    if value not in marker.only:
-                        yield here
+            default = field.get_default(call_default_factory=True)
+            later = [marker for marker in field.metadata if isinstance(marker, Later)]
+            if any(value != default and value not in marker.only for marker in later):
+                yield here
             for position, child in _blocks(value):
                 if child.available:
                     yield from child.unavailable((*here, *position))
@@ -151,7 +149,7 @@ class MetricsSpec(Block):
     """Which metrics, and what an average means."""
 
     names: Literal["default"] | tuple[StrictStr, ...] = "default"
-    averages: tuple[Literal["micro", "macro", "weighted", "samples"], ...] = AVERAGES
+    averages: tuple[Literal["micro", "macro", "weighted", "samples"], ...] = ("micro", "macro", "weighted")
     interval: Share = 0.95
     interval_method: Annotated[Literal["closed", "bootstrap"], Later()] = "closed"
     classes: Literal["present", "declared", "supported"] = "present"

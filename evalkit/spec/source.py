@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from evalkit.errors import SpecificationError
+from evalkit.errors import SpecificationError, os_reason
 
 KeyPath = tuple[str | int, ...]
 
@@ -56,7 +56,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], SourceMap]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise SpecificationError(f"{path}: cannot be read: {_reason(error)}") from error
+        raise SpecificationError(f"{path}: cannot be read: {os_reason(error)}") from error
     source = SourceMap(str(path))
     loader = yaml.SafeLoader(text)
     try:
@@ -120,7 +120,3 @@ def _walk(node: yaml.Node, path: KeyPath, source: SourceMap) -> None:
         for index, value in enumerate(node.value):
             source.lines[(*path, index)] = value.start_mark.line + 1
             _walk(value, (*path, index), source)
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from model import DigitsNet, build
 from sklearn.datasets import load_digits
 from torch import nn
-
-from model import DigitsNet, build
 
 HERE = Path(__file__).resolve().parent
 
@@ -40,8 +39,8 @@ def train_epoch(model: DigitsNet, optimizer: torch.optim.Optimizer, x: torch.Ten
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--baseline-epoch", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--baseline-epoch", type=int, default=2)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=HERE)
@@ -63,7 +62,12 @@ def main() -> None:
     safetensors.torch.save_file(model.state_dict(), out / "digits_cnn.safetensors")
     # What a training loop leaves behind: the weights, and whatever its author put beside them.
     args.out = str(args.out.name)
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": args.epochs, "args": args}
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": args.epochs,
+        "args": args,
+    }
     torch.save(state, out / "digits_training.pt")
     np.savez_compressed(Path(out).parent / "data/test.npz", x=test_x, y=test_y, ink=ink_level(test_x))
     model.eval()

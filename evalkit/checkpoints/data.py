@@ -1,0 +1,98 @@
+"""What a checkpoint is once it was read as data: trees of plain values, tensor descriptions and storages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from evalkit.errors import CheckpointError
+
+Integrity = Literal["crc_verified", "crc_not_recorded", "not_verifiable"]
+
+_ITEM_SIZES = {
+    **dict.fromkeys(("int8", "uint8", "bool", "float8_e4m3fn", "float8_e5m2"), 1),
+    **dict.fromkeys(("float16", "bfloat16", "int16"), 2),
+    **dict.fromkeys(("float32", "int32"), 4),
+    **dict.fromkeys(("float64", "int64", "complex64"), 8),
+    "complex128": 16,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """A name that the pickle mentions; never resolved."""
+
+    name: str
+
+
+@dataclass(eq=False, slots=True)
+class Opaque:
+    """An object that only its own code could rebuild; carried, not read.
+
+    Attributes:
+        name: The class or function that the file names.
+        arguments: What it would have been called with.
+        state: What it would have been filled with.
+        items: What would have been put into it, for a dictionary of its own class.
+    """
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+    items: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Storage:
+    """Where a tensor's bytes stand: the key of a storage, its element type and length."""
+
+    key: str
+    dtype: str
+    numel: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TensorData:
+    """A strided view of a storage.
+
+    Attributes:
+        storage: The bytes.
+        dtype: Such as ``float32``.
+        offset, shape, stride: In elements.
+    """
+
+    storage: Storage
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a container holds.
+
+    Attributes:
+        format: ``zip``, ``legacy`` or ``safetensors``.
+        integrity: Whether the container's own checksums were verified.
+        tree: Dicts, lists, numbers and TensorData.
+        storage: Gives the bytes of a storage.
+        opaque: Names of what was not read.
+    """
+
+    format: str
+    integrity: Integrity
+    tree: Any
+    storage: Callable[[Storage], memoryview]
+    opaque: tuple[str, ...] = ()
+
+
+def itemsize(dtype: str) -> int:
+    """Return the bytes of one element; CheckpointError for a type that evalkit does not read."""
+    if dtype not in _ITEM_SIZES:
+        raise CheckpointError(f"a tensor of type {dtype}, which is not read")
+    return _ITEM_SIZES[dtype]
+
+
+def dtype_name(dtype: object) -> str:
+    """Return ``float32`` for ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,56 @@
+"""torch's container before 1.6: pickles behind each other, then the storages; it has no checksums."""
+
+import io
+import struct
+
+from evalkit.checkpoints.data import Contents, Storage, itemsize
+from evalkit.checkpoints.pickle_data import PickleReader
+from evalkit.errors import CheckpointError
+
+MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+def open_legacy(data: bytes) -> Contents:
+    """Open a file that starts with :data:`MAGIC`; CheckpointError where it is cut off or inconsistent."""
+    stream, reader = io.BytesIO(data), PickleReader()
+    reader.read(stream)  # the magic number
+    protocol, system = reader.read(stream), reader.read(stream)
+    if protocol != 1001 or not isinstance(system, dict):  # noqa: PLR2004 - torch's constant
+        raise CheckpointError(f"legacy format with protocol {protocol}, expected 1001")
+    if not system.get("little_endian", True):
+        raise CheckpointError("written on a big-endian machine, which is not available yet")
+    tree = reader.read(stream)
+    keys = reader.read(stream)
+    if not isinstance(keys, list):
+        raise CheckpointError("the list of storages is damaged")
+    spans = _LegacyStorages(memoryview(data), reader.storages)
+    spans.place([str(key) for key in keys], stream.tell())
+    return Contents("legacy", "not_verifiable", tree, spans.get, tuple(reader.opaque))
+
+
+class _LegacyStorages:
+    """Finds the storages behind the pickles of a legacy file: each is its length, then its bytes."""
+
+    def __init__(self, data: memoryview, dtypes: dict[str, str]) -> None:
+        self.data = data
+        self.dtypes = dtypes
+        self.spans: dict[str, tuple[int, int]] = {}
+
+    def place(self, keys: list[str], position: int) -> None:
+        for key in keys:
+            raw = self.data[position : position + 8]
+            if len(raw) < 8:  # noqa: PLR2004 - an int64
+                raise CheckpointError("the file is cut off")
+            (numel,) = struct.unpack("<q", raw)
+            if key not in self.dtypes:
+                raise CheckpointError(f"the storage {key} belongs to no tensor")
+            begin, end = position + 8, position + 8 + numel * itemsize(self.dtypes[key])
+            if numel < 0 or end > len(self.data):
+                raise CheckpointError("the file is cut off")
+            self.spans[key], position = (begin, end), end
+
+    def get(self, storage: Storage) -> memoryview:
+        if storage.key not in self.spans:
+            raise CheckpointError(f"the storage {storage.key} is missing from the file")
+        begin, end = self.spans[storage.key]
+        return self.data[begin:end]

@@ -1,0 +1,68 @@
+"""safetensors, by its own library; what that does not promise (unique names) is checked here."""
+
+import json
+import math
+from typing import Any
+
+import safetensors
+
+from evalkit.checkpoints.data import Contents, Storage, TensorData
+from evalkit.errors import CheckpointError
+
+_MAX_HEADER = 100_000_000
+_LENGTH_BYTES = 8
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+
+
+def is_safetensors(data: bytes) -> bool:
+    """Tell by the header's length in the first 8 bytes and the JSON that follows."""
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    return data[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{" and length < max(len(data), _MAX_HEADER)
+
+
+def open_safetensors(data: bytes) -> Contents:
+    """Open a file that :func:`is_safetensors`; CheckpointError where the library or the header objects."""
+    length = int.from_bytes(data[:8], "little")
+    if length > _MAX_HEADER or 8 + length > len(data):
+        raise CheckpointError("a truncated safetensors file, or one with an impossible header")
+    try:
+        json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call] # the library has no types
+    except (ValueError, RecursionError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"a damaged safetensors file ({error})") from error
+    parts: dict[str, memoryview] = {}
+    tree: dict[str, TensorData] = {}
+    for name, entry in entries:
+        shape, dtype = tuple(entry["shape"]), _DTYPES.get(entry["dtype"], entry["dtype"])
+        numel = math.prod(shape)
+        parts[name] = memoryview(entry["data"])
+        tree[name] = TensorData(Storage(name, dtype, numel), dtype, 0, shape, _contiguous(shape))
+    return Contents("safetensors", "not_verifiable", tree, lambda storage: parts[storage.key])
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError("a name stands twice in the header")
+    return dict(pairs)
+
+
+def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    stride, strides = 1, []
+    for size in reversed(shape):
+        strides.append(stride)
+        stride *= max(size, 1)
+    return tuple(reversed(strides))
