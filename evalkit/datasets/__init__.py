@@ -1,6 +1,6 @@
 """Sized, indexed sources of samples, one module a source."""
 
-from evalkit.datasets.npz import open_npz
+from evalkit.datasets.npz import NpzSource, open_npz
 from evalkit.datasets.source import Batch, Source
 
-__all__ = ["Batch", "Source", "open_npz"]
+__all__ = ["Batch", "NpzSource", "Source", "open_npz"]

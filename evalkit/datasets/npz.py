@@ -99,10 +99,10 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file" if not path.exists() else f"{path}: is not a file")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {}
-        with loaded as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                return {}
             return {name: archive[name] for name in archive.files}
     except Exception as error:
         # A damaged archive can provoke any exception of zipfile, zlib, numpy or the parser of headers.

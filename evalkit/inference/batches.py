@@ -65,7 +65,8 @@ def iterate_batches(source: Source, batches: Sequence[Index], *, workers: int) -
         except RuntimeError as error:
             if "exited unexpectedly" in str(error):
                 raise InvalidRunError(
-                    f"a loader worker died at batch {position}: {_first_line(error)}", check="workers"
+                    f"a loader worker died while batch {position} was awaited: {_first_line(error)}",
+                    check="workers",
                 ) from error
             raise _sample_error(batches[position], error) from error
         except Exception as error:

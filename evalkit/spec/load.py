@@ -75,6 +75,8 @@ def load_specification(path: Path, *, overrides: Sequence[tuple[str, str, str]] 
     spec = _validate(Specification, data, source)
     _check_values(spec, source)
     check_gates(spec.gates, source, given="gates" in spec.model_fields_set)
+    if spec.baseline is None:
+        check_comparable(spec.gates, source, hint="Set baseline: DIR")
     return Loaded(spec, source, path.parent)
 
 
@@ -153,8 +155,6 @@ def _check_values(spec: Specification, source: SourceMap) -> None:
     _check_threshold(spec, source)
     _check_names(spec, source)
     _check_baseline(spec.baseline, source)
-    if spec.baseline is None:
-        check_comparable(spec.gates, source, hint="Set baseline: DIR")
 
 
 def check_comparable(gates: Sequence[GateSpec], source: SourceMap, *, hint: str) -> None:
@@ -201,9 +201,12 @@ def _validate(model: type[M], data: dict[str, Any], source: SourceMap) -> M:
 def _first_error(
     model: type[Block], data: Any, errors: list[ErrorDetails], source: SourceMap
 ) -> SpecificationError:
-    path = _real_path(model, data, errors[0]["loc"])
-    same = [error for error in errors if _real_path(model, data, error["loc"]) == path]
-    others = len({_real_path(model, data, error["loc"]) for error in errors}) - 1
+    paths = [_real_path(model, data, error["loc"]) for error in errors]
+    # A union complains once for each of its members; the deepest complaint is about what was meant.
+    inside = [found for found in paths if found[: len(paths[0])] == paths[0]]
+    path = max(inside, key=len)
+    same = [error for error, found in zip(errors, paths, strict=True) if found == path]
+    others = len({found for found in paths if found[: len(paths[0])] != paths[0]})
     more = f" (and {others} more)" if others else ""
     return source.error(path, _message(model, path, same) + more)
 

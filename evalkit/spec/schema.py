@@ -84,7 +84,7 @@ class ModelSpec(Block):
     sha256: Annotated[StrictStr, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     output: Literal["logits", "probabilities", "scores"] = "logits"
     select: StrictInt | StrictStr | None = None
-    classes: StrictStr | Annotated[tuple[StrictStr, ...], Field(min_length=2)] = Field(...)
+    classes: StrictStr | tuple[StrictStr, ...]
     class_order: Annotated[Literal["torchvision", "natural"] | None, Later()] = None
     valid_classes: Annotated[tuple[StrictStr, ...] | None, Later()] = None
     positive_class: StrictStr | None = None

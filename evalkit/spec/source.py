@@ -108,7 +108,9 @@ def _walk(node: yaml.Node, path: KeyPath, source: SourceMap) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            here = (*path, str(key.value))
+            if not isinstance(key, yaml.ScalarNode):
+                raise SpecificationError(f"{source.name}:{key.start_mark.line + 1}: a key must be a word")
+            here = (*path, key.value)
             if key.value in seen:
                 raise SpecificationError(
                     f"{source.name}:{key.start_mark.line + 1}: {format_path(here)}: written twice"

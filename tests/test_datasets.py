@@ -1,0 +1,106 @@
+"""npz sources: labels inside the contract or exit 4 with the rows; nothing is rounded, parsed or guessed."""
+
+import io
+
+import numpy as np
+import pytest
+
+from evalkit.datasets import open_npz
+from evalkit.errors import DataError
+
+X = np.arange(12, dtype=np.float32).reshape(6, 2)
+Y = np.array([0, 1, 2, 0, 1, 2])
+
+
+def write(tmp_path, **arrays):
+    path = tmp_path / "t.npz"
+    np.savez(path, **{"x": X, "y": Y, **arrays})
+    return path
+
+
+def test_arrays_come_back_as_they_are(tmp_path):
+    """x, y, ids and attributes, with a batch sliced by position."""
+    path = write(tmp_path, id=np.array(list("abcdef")), ink=np.array(["low"] * 6), age=np.arange(6))
+    source = open_npz(path, n_classes=3)
+    assert len(source) == 6
+    assert source.ids == tuple("abcdef")
+    assert sorted(source.attributes) == ["age", "ink"]
+    for index in ([0, 1, 2], [4, 1], [5]):
+        batch = source.batch(np.array(index))
+        assert batch.inputs[0].numpy().tolist() == X[index].tolist()
+        assert batch.y_true.tolist() == Y[index].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", ">i4"])
+def test_integer_types_are_labels(dtype, tmp_path):
+    """Any integer type, any byte order."""
+    assert open_npz(write(tmp_path, y=Y.astype(dtype)), n_classes=3).y.dtype == np.int64
+
+
+WRONG = {
+    "below": ({"y": np.array([0, -1, 2, 0, 1, 2])}, r"1 labels outside 0 to 2 \(row 1: -1\)"),
+    "above": ({"y": np.array([0, 1, 3, 0, 9, 2])}, r"2 labels outside 0 to 2 \(row 2: 3, row 4: 9\)"),
+    "uint8 wrap": ({"y": np.array([0, 255, 2, 0, 1, 2], np.uint8)}, "row 1: 255"),
+    "float": ({"y": Y.astype(float)}, "must hold integers .* float64"),
+    "bool": ({"y": Y > 0}, "must hold integers .* bool"),
+    "text": ({"y": Y.astype(str)}, "must hold integers"),
+    "column": ({"y": Y[:, None]}, "must hold integers"),
+    "objects": ({"y": Y.astype(object)}, "Python objects"),
+    "lengths": ({"x": X[:5]}, "y has 6 rows"),
+    "empty": ({"x": X[:0], "y": Y[:0]}, "no samples"),
+    "x text": ({"x": np.array(["a"] * 6)}, "no tensor has"),
+    "complex": ({"x": X.astype(complex)}, "no tensor has"),
+    "attribute length": ({"ink": np.arange(5)}, r"attribute 'ink' has shape \(5,\)"),
+    "attribute name": ({"y_pred": Y}, "ledger's own"),
+    "attribute type": ({"z": Y.astype(complex)}, "no table has"),
+    "ids twice": ({"id": np.array(list("abcdea"))}, r"1 repeated \(rows 0 and 5: 'a'\)"),
+    "ids float": ({"id": Y.astype(float)}, "id must be text or integers"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_refused(case, tmp_path):
+    """Each fault is one line that names the array and the rows."""
+    arrays, message = WRONG[case]
+    with pytest.raises(DataError, match=message) as caught:
+        open_npz(write(tmp_path, **arrays), n_classes=3)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_archives(tmp_path):
+    """Missing, a folder, text, a single array, a truncated archive, an archive without y."""
+    with pytest.raises(DataError, match="no such file"):
+        open_npz(tmp_path / "none.npz", n_classes=3)
+    with pytest.raises(DataError, match="not a file"):
+        open_npz(tmp_path, n_classes=3)
+    path = tmp_path / "t.npz"
+    whole = write(tmp_path).read_bytes()
+    for content in (b"", b"hello", whole[: len(whole) // 2], b"\x80\x04K\x01."):
+        path.write_bytes(content)
+        with pytest.raises(DataError):
+            open_npz(path, n_classes=3)
+    buffer = io.BytesIO()
+    np.save(buffer, X)
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(DataError, match="expected arrays x and y"):
+        open_npz(path, n_classes=3)
+    np.savez(path, x=X)
+    with pytest.raises(DataError, match="it holds: x"):
+        open_npz(path, n_classes=3)
+
+
+def test_damaged_archives_never_crash(tmp_path):
+    """Flipped bytes are refused or harmless; nothing else is raised."""
+    path = write(tmp_path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        spoiled = bytearray(whole)
+        spoiled[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(spoiled)
+        try:
+            source = open_npz(path, n_classes=3)
+        except DataError:
+            continue
+        assert source.y.tolist() == Y.tolist()
+        assert source.x.tolist() == X.tolist()

@@ -1,0 +1,129 @@
+"""Imports point down, heavy libraries stay in their rooms, and only the top floor prints."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "evalkit"
+
+# From the ground up; a room imports rooms of lower lines only.
+FLOORS = (
+    {"errors"},
+    {"classes", "catalogue", "display"},
+    {"counts", "digests"},
+    {"metrics", "uncertainty"},
+    {"rows", "documents", "provenance"},
+    {"result", "verdict", "ledger", "spec", "rundir"},
+    {"signature"},
+    {"checkpoints", "datasets", "compare", "render"},
+    {"gates", "integrity", "inference"},
+    {"evaluate"},
+    {"cli"},
+)
+THIRD_PARTY = {
+    "counts": {"numpy"},
+    "digests": {"numpy"},
+    "metrics": {"numpy"},
+    "uncertainty": {"numpy"},
+    "rows": {"numpy"},
+    "result": {"numpy", "pydantic"},
+    "verdict": {"pydantic"},
+    "ledger": {"numpy", "pyarrow"},
+    "spec": {"pydantic", "pydantic_core", "yaml"},
+    "checkpoints": {"torch", "safetensors"},
+    "datasets": {"numpy", "torch"},
+    "compare": {"numpy"},
+    "render": {"numpy", "jinja2", "markupsafe"},
+    "inference": {"numpy", "torch"},
+    "integrity": {"torch"},
+    "evaluate": {"numpy", "torch"},
+    "cli": {"click", "pydantic", "rich"},
+}
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.Module) -> list[str]:
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def violations(room: str, tree: ast.Module) -> list[str]:
+    found = []
+    for name in imports(tree):
+        parts = name.split(".")
+        if parts[0] == "evalkit":
+            target = parts[1]
+            if target in LEVEL and target != room and LEVEL[target] >= LEVEL[room]:
+                found.append(name)
+        elif parts[0] not in sys.stdlib_module_names and parts[0] not in THIRD_PARTY.get(room, set()):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    """A room imports lower rooms and its own third parties, nothing else."""
+    room = room_of(path)
+    if room in {"__init__", "__main__"}:
+        return
+    assert room in LEVEL, f"{room} stands on no floor"
+    assert violations(room, ast.parse(path.read_text())) == []
+
+
+def test_every_floor_is_built():
+    """The table names no room that does not exist."""
+    assert set(LEVEL) == {room_of(path) for path in SOURCES} - {"__init__", "__main__"}
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("counts", "import evalkit.gates"),
+        ("gates", "from evalkit.cli import main"),
+        ("gates", "import torch"),
+        ("render", "def f():\n    from evalkit.evaluate import evaluate_specification"),
+        ("result", "from evalkit import ledger"),
+    ],
+)
+def test_tester_sees_violations(room, source):
+    """The check itself fails on what it is there for."""
+    assert violations(room, ast.parse(source))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_command_line_prints_and_reads_the_clock(path):
+    """Everything below the top floor is a function of its arguments."""
+    if room_of(path) in {"cli", "__main__"}:
+        return
+    tree = ast.parse(path.read_text())
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not calls & {"print", "time.time", "time.perf_counter", "datetime.now", "sys.exit", "os.getenv"}
+
+
+def test_one_place_loads_nothing_by_torch():
+    """No file of the package calls torch.load or pickle: checkpoints are read as data."""
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert not called & {"torch.load", "pickle.load", "pickle.loads", "torch.jit.load", "eval", "exec"}
+
+
+def test_no_template_switches_escaping_off():
+    """`|safe` and unquoted attributes have no place in a template."""
+    for path in (PACKAGE.parent / "templates").rglob("*.j2"):
+        text = path.read_text()
+        assert "safe" not in text.replace("|", " | ").split(), path
+        assert "autoescape" not in text, path
+        assert "={{" not in text.replace(" ", ""), path
