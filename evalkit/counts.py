@@ -124,6 +124,35 @@ class ConfusionCounts:
         return np.asarray(values, dtype=np.int64)
 
 
+class LabelCounter:
+    """Counts batches of label pairs, many batches at a time: a large K costs K x K a flush, not a batch."""
+
+    _FLUSH_AT = 65_536
+
+    def __init__(self, n_classes: int) -> None:
+        self._counts = ConfusionCounts.empty(n_classes)
+        self._pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._waiting = 0
+
+    def add(self, y_true: NDArray[np.int64], y_pred: NDArray[np.int64]) -> None:
+        """Take label pairs, each of shape (n,)."""
+        self._pairs.append((y_true, y_pred))
+        self._waiting += len(y_true)
+        if self._waiting >= self._FLUSH_AT:
+            self._flush()
+
+    def result(self) -> ConfusionCounts:
+        """Return the counts of everything that was added."""
+        self._flush()
+        return self._counts
+
+    def _flush(self) -> None:
+        if self._pairs:
+            y_true, y_pred = (np.concatenate(parts) for parts in zip(*self._pairs, strict=True))
+            self._counts += ConfusionCounts.from_labels(y_true, y_pred, n_classes=self._counts.n_classes)
+        self._pairs, self._waiting = [], 0
+
+
 def _labels(values: ArrayLike, n_classes: int) -> Counts:
     labels = np.asarray(values)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):

@@ -1,6 +1,7 @@
 """The trunk: a specification's model and data become one EvalResult and a ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from evalkit.checkpoints.data import dtype_name
 from evalkit.checkpoints.factory import build_model
 from evalkit.checkpoints.loading import LoadedWeights, load_weights
 from evalkit.classes import ranks
-from evalkit.counts import ConfusionCounts
-from evalkit.datasets import open_npz
+from evalkit.counts import ConfusionCounts, LabelCounter
+from evalkit.datasets import check_range, open_npz
 from evalkit.digests import named_data_digest, positional_data_digest
-from evalkit.errors import InvalidRunError
+from evalkit.errors import DataError, InvalidRunError
 from evalkit.inference import Decision, Inference, batch_list, evaluation_mode, pick_device, predict
 from evalkit.integrity import IntegrityLog, check_unchanged, model_digest
-from evalkit.ledger import open_ledger
+from evalkit.ledger import PredictionBatch, open_ledger
 from evalkit.metrics import Policy
 from evalkit.result import EvalResult, Partial, counts_fields
 from evalkit.rows import metric_rows
@@ -96,7 +97,8 @@ class _Run:
         self.model = build_model(spec.model.factory, spec.model.args, base=loaded.base)
         self.weights = self._load()
         self.model.to(self.device)
-        self.source = open_npz(loaded.resolve(spec.data.path), n_classes=len(class_names))
+        self.source = open_npz(loaded.resolve(spec.data.path))
+        self._check_labels()
         self.n_samples = len(self.source) if limit is None else min(limit, len(self.source))
         self.state = Inference(np.zeros(self.n_samples, np.uint8))
         self.seconds: dict[str, float] = {"setup": clock() - self.started}
@@ -117,31 +119,45 @@ class _Run:
         self.integrity.record("file_integrity", "ok" if status == "ok" else "warn", text)
         return found
 
+    def _check_labels(self) -> None:
+        """Refuse labels outside the classes; where the classes themselves are the mistake, say that instead."""
+        where = str(self.loaded.resolve(self.loaded.spec.data.path))
+        try:
+            check_range(self.source.y, n_classes=len(self.class_names), where=where)
+        except DataError:
+            with suppress(InvalidRunError), evaluation_mode(self.model):
+                next(self._predict(1, Inference(np.zeros(1, np.uint8))))
+            raise
+
+    def _predict(self, n_samples: int, state: Inference) -> Iterator[PredictionBatch]:
+        spec = self.loaded.spec
+        return predict(
+            self.model,
+            self.source,
+            batch_list(n_samples, spec.run.batch_size),
+            decision=self.decision,
+            n_classes=len(self.class_names),
+            select=spec.model.select,
+            device=self.device,
+            dtype=_floating_dtype(self.model),
+            workers=spec.run.workers if n_samples > 1 else 0,
+            state=state,
+        )
+
     def count(self, ledger: Path, progress: Progress) -> ConfusionCounts:
         """Run the loop; the counts come from the same arrays that go to the ledger."""
-        spec, n_classes = self.loaded.spec, len(self.class_names)
         before, start = model_digest(self.model), self.clock()
-        counts, done = ConfusionCounts.empty(n_classes), 0
+        counter, done = LabelCounter(len(self.class_names)), 0
         with open_ledger(ledger, self.decision.output) as writer, evaluation_mode(self.model):
-            for batch in predict(
-                self.model,
-                self.source,
-                batch_list(self.n_samples, spec.run.batch_size),
-                decision=self.decision,
-                n_classes=n_classes,
-                select=spec.model.select,
-                device=self.device,
-                dtype=_floating_dtype(self.model),
-                workers=spec.run.workers,
-                state=self.state,
-            ):
-                counts += ConfusionCounts.from_labels(batch.y_true, batch.y_pred, n_classes=n_classes)
+            for batch in self._predict(self.n_samples, self.state):
+                counter.add(batch.y_true, batch.y_pred)
                 writer.write(batch)
                 done += len(batch.index)
                 progress(done, self.n_samples)
         self.seconds["inference"] = self.clock() - start
         self.state.check_complete()
         check_unchanged(before, model_digest(self.model))
+        counts = counter.result()
         if int(counts.n_samples) != self.n_samples:
             raise InvalidRunError(
                 f"counts sum to {counts.n_samples}, not {self.n_samples}", check="seen_once"

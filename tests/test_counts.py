@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from laws import check_monoid, check_partition
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
-from evalkit.counts import ConfusionCounts
+from evalkit.counts import ConfusionCounts, LabelCounter
 
 K = 4
 labels = st.lists(st.tuples(st.integers(0, K - 1), st.integers(0, K - 1)), max_size=30)
@@ -121,3 +121,14 @@ def test_a_state_is_a_value():
     assert counts.matrix[0, 0] == 1
     with pytest.raises(ValueError, match="read-only"):
         counts.matrix[0, 0] = 5
+
+
+@given(st.lists(labels, max_size=5), st.integers(1, 8))
+def test_label_counter_equals_one_count(batches, flush_at):
+    """However the batches fall, and whenever it counts."""
+    counter = LabelCounter(K)
+    counter._FLUSH_AT = flush_at
+    for batch in batches:
+        y = np.array(batch, np.int64).reshape(-1, 2)
+        counter.add(y[:, 0], y[:, 1])
+    assert counter.result() == build([pair for batch in batches for pair in batch])

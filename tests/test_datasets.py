@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from evalkit.datasets import open_npz
+from evalkit.datasets import check_range, open_npz
 from evalkit.errors import DataError
 
 X = np.arange(12, dtype=np.float32).reshape(6, 2)
@@ -21,7 +21,7 @@ def write(tmp_path, **arrays):
 def test_arrays_come_back_as_they_are(tmp_path):
     """x, y, ids and attributes, with a batch sliced by position."""
     path = write(tmp_path, id=np.array(list("abcdef")), ink=np.array(["low"] * 6), age=np.arange(6))
-    source = open_npz(path, n_classes=3)
+    source = open_npz(path)
     assert len(source) == 6
     assert source.ids == tuple("abcdef")
     assert sorted(source.attributes) == ["age", "ink"]
@@ -34,13 +34,14 @@ def test_arrays_come_back_as_they_are(tmp_path):
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", ">i4"])
 def test_integer_types_are_labels(dtype, tmp_path):
     """Any integer type, any byte order."""
-    assert open_npz(write(tmp_path, y=Y.astype(dtype)), n_classes=3).y.dtype == np.int64
+    assert open_npz(write(tmp_path, y=Y.astype(dtype))).y.dtype == np.int64
 
 
 WRONG = {
     "below": ({"y": np.array([0, -1, 2, 0, 1, 2])}, r"1 labels outside 0 to 2 \(row 1: -1\)"),
     "above": ({"y": np.array([0, 1, 3, 0, 9, 2])}, r"2 labels outside 0 to 2 \(row 2: 3, row 4: 9\)"),
     "uint8 wrap": ({"y": np.array([0, 255, 2, 0, 1, 2], np.uint8)}, "row 1: 255"),
+    "huge": ({"y": np.array([0, 2**64 - 1, 2, 0, 1, 2], np.uint64)}, "row 1: 9223372036854775807"),
     "float": ({"y": Y.astype(float)}, "must hold integers .* float64"),
     "bool": ({"y": Y > 0}, "must hold integers .* bool"),
     "text": ({"y": Y.astype(str)}, "must hold integers"),
@@ -63,30 +64,31 @@ def test_refused(case, tmp_path):
     """Each fault is one line that names the array and the rows."""
     arrays, message = WRONG[case]
     with pytest.raises(DataError, match=message) as caught:
-        open_npz(write(tmp_path, **arrays), n_classes=3)
+        source = open_npz(write(tmp_path, **arrays))
+        check_range(source.y, n_classes=3, where="t.npz")
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_no_archives(tmp_path):
     """Missing, a folder, text, a single array, a truncated archive, an archive without y."""
     with pytest.raises(DataError, match="no such file"):
-        open_npz(tmp_path / "none.npz", n_classes=3)
+        open_npz(tmp_path / "none.npz")
     with pytest.raises(DataError, match="not a file"):
-        open_npz(tmp_path, n_classes=3)
+        open_npz(tmp_path)
     path = tmp_path / "t.npz"
     whole = write(tmp_path).read_bytes()
     for content in (b"", b"hello", whole[: len(whole) // 2], b"\x80\x04K\x01."):
         path.write_bytes(content)
         with pytest.raises(DataError):
-            open_npz(path, n_classes=3)
+            open_npz(path)
     buffer = io.BytesIO()
     np.save(buffer, X)
     path.write_bytes(buffer.getvalue())
     with pytest.raises(DataError, match="expected arrays x and y"):
-        open_npz(path, n_classes=3)
+        open_npz(path)
     np.savez(path, x=X)
     with pytest.raises(DataError, match="it holds: x"):
-        open_npz(path, n_classes=3)
+        open_npz(path)
 
 
 def test_damaged_archives_never_crash(tmp_path):
@@ -99,7 +101,7 @@ def test_damaged_archives_never_crash(tmp_path):
         spoiled[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
         path.write_bytes(spoiled)
         try:
-            source = open_npz(path, n_classes=3)
+            source = open_npz(path)
         except DataError:
             continue
         assert source.y.tolist() == Y.tolist()

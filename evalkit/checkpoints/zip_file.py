@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 
 from evalkit.checkpoints.data import Contents, Integrity, Storage
 from evalkit.checkpoints.pickle_data import PickleReader
@@ -18,6 +19,7 @@ def open_zip(data: bytes) -> Contents:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except zipfile.BadZipFile as error:
         raise CheckpointError(f"a damaged or truncated zip file ({error})") from error
+    _refuse_programs(archive.namelist())
     entries = _check_entries(archive, len(data))
     parts = {name: _entry_bytes(data, info) for name, info in entries.items()}
     integrity = _verify_crcs(entries, parts)
@@ -78,12 +80,14 @@ def _verify_crcs(entries: dict[str, zipfile.ZipInfo], parts: dict[str, memoryvie
     return "crc_verified"
 
 
-def _archive_root(entries: dict[str, zipfile.ZipInfo]) -> str:
-    names = list(entries)
+def _refuse_programs(names: list[str]) -> None:
     if any("/code/" in name or name.endswith("constants.pkl") for name in names):
         raise CheckpointError("a TorchScript file, which is a program; save model.state_dict() instead")
     if any(name.endswith((".json", "archive_format")) for name in names):
         raise CheckpointError("a torch.export file, which is a program; save model.state_dict() instead")
+
+
+def _archive_root(names: Iterable[str]) -> str:
     roots = [
         name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl") or name == "data.pkl"
     ]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evalkit.datasets.labels import integral_labels
 from evalkit.datasets.source import Batch
 from evalkit.errors import DataError, listed, os_reason
 from evalkit.ledger import reserved
@@ -54,15 +55,14 @@ class NpzSource:
         }
 
 
-def open_npz(path: Path, *, n_classes: int) -> NpzSource:
+def open_npz(path: Path) -> NpzSource:
     """Read and check an archive.
 
     Args:
         path: The file; pickled objects inside are refused.
-        n_classes: Labels must be integers in [0, n_classes).
 
     Raises:
-        DataError: With the first offending rows.
+        DataError: Arrays are missing, damaged, of other lengths or types; ids repeat.
     """
     arrays = _read_arrays(path)
     missing = [name for name in ("x", "y") if name not in arrays]
@@ -75,24 +75,10 @@ def open_npz(path: Path, *, n_classes: int) -> NpzSource:
         raise DataError(f"{path}: holds no samples")
     return NpzSource(
         x=x,
-        y=check_labels(arrays["y"], n_classes=n_classes, where=str(path)),
+        y=integral_labels(arrays["y"], where=str(path)),
         ids=_ids(path, arrays["id"], n_samples) if "id" in arrays else None,
         attributes=_attributes(path, arrays, n_samples),
     )
-
-
-def check_labels(y: NDArray[Any], *, n_classes: int, where: str) -> NDArray[np.int64]:
-    """Return labels as int64; DataError unless they are integers in [0, n_classes), with the first rows."""
-    if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise DataError(
-            f"{where}: y must hold integers of shape (n,), got {y.dtype} of shape {y.shape}",
-            hint="Class indices are never rounded or parsed",
-        )
-    wrong = np.flatnonzero((y < 0) | (y >= n_classes))
-    if wrong.size:
-        shown = listed([f"row {row}: {y[row]}" for row in wrong[:5].tolist()])
-        raise DataError(f"{where}: {wrong.size} labels outside 0 to {n_classes - 1} ({shown})")
-    return y.astype(np.int64)
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
