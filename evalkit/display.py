@@ -7,6 +7,7 @@
 import unicodedata
 
 MAX_NAME = 120
+MAX_TEXT = 2_000
 _MAX_DIGITS = 17  # a float has no more
 
 
@@ -43,11 +44,10 @@ def percent(value: float) -> str:
     return f"{text} %"
 
 
-def visible(text: str) -> str:
+def visible(text: str, *, limit: int = MAX_NAME) -> str:
     """Return a name in which nothing hides: control and invisible characters as escapes, cut if long."""
-    shown = "".join(char if _is_plain(char) else _escape(char) for char in text[: MAX_NAME + 1])
-    cut = len(text) > MAX_NAME
-    return f"{shown[:MAX_NAME]}…" if cut else shown or "(empty)"
+    shown = "".join(char if _is_plain(char) else _escape(char) for char in text[:limit])
+    return f"{shown}…" if len(text) > limit else shown or "(empty)"
 
 
 def quoted(text: str) -> str:

@@ -120,7 +120,7 @@ class _Run:
         return found
 
     def _check_labels(self) -> None:
-        """Refuse labels outside the classes; where the classes themselves are the mistake, say that instead."""
+        """Refuse labels outside the classes; where the classes are the mistake, say that instead."""
         where = str(self.loaded.resolve(self.loaded.spec.data.path))
         try:
             check_range(self.source.y, n_classes=len(self.class_names), where=where)

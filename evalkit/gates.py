@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from evalkit.catalogue import Metric, find_metric
+from evalkit.catalogue import UNDEFINED_TEXTS, Metric, find_metric
 from evalkit.compare import Pair
 from evalkit.display import quoted, show, tell_apart
 from evalkit.errors import SpecificationError, listed, nearest
@@ -144,7 +144,7 @@ def _judge_limit(result: EvalResult, key: RowKey, limit: float, *, at_least: boo
     passed = clears(row.value, limit, at_least=at_least)
     shown, bound = tell_apart(row.value, limit)
     word = "at least" if at_least else "at most"
-    sentence = f"{describe(key)} is {shown}, {'as asked' if passed else 'but must be'} {word} {bound}"
+    sentence = f"{describe(key)} is {shown} {'and' if passed else 'but'} must be {word} {bound}"
     outcome: Outcome = "passed" if passed else "failed"
     return _found(key, outcome, "clears" if passed else "beyond_limit", sentence, value=row.value)
 
@@ -207,7 +207,7 @@ def _unknown(result: EvalResult, row: MetricRow | None) -> tuple[str, str] | Non
     if row is None:
         return "missing", "the run does not have this row"
     if row.value is None:
-        return "undefined", f"the value is undefined ({row.undefined})"
+        return "undefined", f"the value is undefined ({_why(row)})"
     return None
 
 
@@ -215,8 +215,12 @@ def _unknown_baseline(row: MetricRow | None) -> tuple[str, str] | None:
     if row is None:
         return "missing", "the baseline does not have this row"
     if row.value is None:
-        return "undefined", f"the baseline's value is undefined ({row.undefined})"
+        return "undefined", f"the baseline's value is undefined ({_why(row)})"
     return None
+
+
+def _why(row: MetricRow) -> str:
+    return UNDEFINED_TEXTS.get(row.undefined or "", str(row.undefined))
 
 
 def _found(

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.catalogue import METRICS, UNDEFINED_TEXTS
-from evalkit.display import percent, show, visible
+from evalkit.display import MAX_TEXT, percent, show, visible
 from evalkit.render.matrix import Confusion, Matrix, matrix_view, top_confusions
 from evalkit.result import EvalResult
 from evalkit.rows import MetricRow
-from evalkit.verdict import Check, Verdict
+from evalkit.verdict import Check, Outcome, Verdict
 
 _CLASS_COLUMNS = ("support", "tp", "fp", "fn", "tn", "precision", "recall", "f1", "specificity")
 _STATE_WORDS = {
@@ -20,6 +20,8 @@ _STATE_WORDS = {
     "none": "no gates set",
     "invalid": "invalid",
 }
+# What keeps a model from shipping, the worst first.
+_OPEN: tuple[Outcome, ...] = ("failed", "cannot_judge", "inconclusive")
 _RULES = {"min": "at least", "max": "at most", "max_drop": "drop at most"}
 
 Facts = tuple[tuple[str, str], ...]
@@ -115,7 +117,10 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
         classes=_class_views(result),
         integrity=tuple(
             IntegrityView(
-                row.check.replace("_", " "), row.status, _status_word(row.status), visible(row.detail)
+                row.check.replace("_", " "),
+                row.status,
+                _status_word(row.status),
+                visible(row.detail, limit=MAX_TEXT),
             )
             for row in result.integrity
         ),
@@ -124,7 +129,7 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
         run=_run_facts(result),
         provenance=_provenance_facts(result),
         methods=_methods(result),
-        signature=visible(result.signature) if len(result.signature) < 120 else result.signature,  # noqa: PLR2004
+        signature=visible(result.signature, limit=MAX_TEXT),
     )
 
 
@@ -137,9 +142,10 @@ def _heading(result: EvalResult, verdict: Verdict | None, state: str) -> str:
     n_checks = sum(not check.advisory for check in verdict.checks)
     if state == "passed":
         return f"{name}: all {n_checks} gates passed" if n_checks > 1 else f"{name}: the gate passed"
-    outcome = "failed" if state == "failed" else "inconclusive" if state == "inconclusive" else "cannot_judge"
-    count = verdict.counted(outcome)  # type: ignore[arg-type]
-    return f"{name}: {count} of {n_checks} gates {_STATE_WORDS[outcome]}"
+    found = [(verdict.counted(outcome), _STATE_WORDS[outcome]) for outcome in _OPEN]
+    first, *others = [(count, word) for count, word in found if count]
+    rest = "".join(f", {count} {word}" for count, word in others)
+    return f"{name}: {first[0]} of {n_checks} gates {first[1]}{rest}"
 
 
 def _accuracy_words(result: EvalResult) -> str:
@@ -157,14 +163,14 @@ def _summary(result: EvalResult) -> str:
 
 
 def _notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
-    notices = list(verdict.warnings) if verdict else []
+    notices = [visible(text, limit=MAX_TEXT) for text in verdict.warnings] if verdict else []
     if result.partial is not None:
         notices.append(f"Partial: {result.partial.limit} of {result.partial.of} samples were evaluated.")
     n_ties = result.data.get("n_ties")
     if n_ties:
         rule = "lowest class index" if result.threshold is None else "positive class"
         notices.append(f"{n_ties} samples are ties; each went to the {rule}.")
-    notices += [f"{visible(row.detail)}." for row in result.integrity if row.status == "fail"]
+    notices += [f"{visible(row.detail, limit=MAX_TEXT)}." for row in result.integrity if row.status == "fail"]
     never = [row.class_name for row in result.metrics if row.metric == "support" and row.value == 0]
     if never:
         names = ", ".join(visible(str(name)) for name in never[:10])
@@ -177,7 +183,7 @@ def _metrics_caption(result: EvalResult) -> str:
     level = next((row.level for row in result.metrics if row.level is not None), None)
     if level is None:
         return "The whole run."
-    return f"The whole run, with {percent(level)} intervals; a blank one is not available yet."
+    return f"The whole run, with {level * 100:g} % intervals; a blank one is not available yet."
 
 
 def _metric_view(row: MetricRow) -> MetricView:
@@ -211,7 +217,15 @@ def _gate_view(check: Check) -> GateView:
     row = what if check.class_name is None else f"{what} of {visible(check.class_name)}"
     rule = f"{_RULES[check.rule]} {check.limit!r}"
     word = _STATE_WORDS[check.outcome] + (", advisory" if check.advisory else "")
-    return GateView(f"gate-{check.gate + 1}", check.outcome, word, row, rule, check.sentence, check.advisory)
+    return GateView(
+        f"gate-{check.gate + 1}",
+        check.outcome,
+        word,
+        row,
+        rule,
+        visible(check.sentence, limit=MAX_TEXT),
+        check.advisory,
+    )
 
 
 def _class_views(result: EvalResult) -> tuple[ClassView, ...]:
@@ -313,7 +327,9 @@ def _methods(result: EvalResult) -> Facts:
 
 
 def _facts(*pairs: tuple[str, Any]) -> Facts:
-    return tuple((label, visible(str(value))) for label, value in pairs if value not in (None, ""))
+    return tuple(
+        (label, visible(str(value), limit=MAX_TEXT)) for label, value in pairs if value not in (None, "")
+    )
 
 
 def _joined(values: Sequence[Any] | None, by: str = ", ") -> str:

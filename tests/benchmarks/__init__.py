@@ -1,0 +1,1 @@
+"""Benchmarks: measured in interleaved rounds, shown as medians and ratios, never asserted."""
