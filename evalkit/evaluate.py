@@ -185,6 +185,7 @@ class _Run:
             partial=None if self.n_samples == whole else Partial(limit=self.n_samples, of=whole),
             signature=signature(
                 task=spec.task,
+                positive=None if positive is None else self.class_names[positive],
                 class_names=self.class_names,
                 decide=self._decide_text(),
                 policy=policy,

@@ -142,9 +142,9 @@ def _losses(scores: Floats, y_true: Ints, log_p: Floats | None, *, known: bool) 
     else:
         eps = np.finfo(np.float64).eps
         logloss = -np.log(np.clip(scores[rows, y_true], eps, 1 - eps))
-    target = np.zeros_like(scores)
-    target[rows, y_true] = 1
-    return {"logloss": logloss + 0.0, "brier": ((scores - target) ** 2).sum(axis=1)}
+    true = scores[rows, y_true]
+    others = np.maximum(np.einsum("ij,ij->i", scores, scores) - true**2, 0)
+    return {"logloss": logloss + 0.0, "brier": others + (1 - true) ** 2}
 
 
 def _margin(scores: Floats) -> Floats:
@@ -162,7 +162,9 @@ def _score_columns(scores: NDArray[np.float32]) -> dict[str, Any]:
     n_classes = scores.shape[1]
     if n_classes <= MAX_SCORE_COLUMNS:
         return {f"score_{k}": scores[:, k] for k in range(n_classes)}
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    best = np.sort(np.argpartition(-scores, TOP, axis=1)[:, :TOP], axis=1)
+    by_score = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+    order = np.take_along_axis(best, by_score, axis=1)
     columns: dict[str, Any] = {}
     for rank in range(TOP):
         columns[f"top_{rank}"] = order[:, rank].astype(np.int32)

@@ -12,6 +12,7 @@ SHOWN_DIGITS = 12
 def signature(
     *,
     task: str,
+    positive: str | None,
     class_names: Sequence[str],
     decide: str,
     policy: Policy,
@@ -25,6 +26,7 @@ def signature(
         "evalkit:1",
         f"task:{task}",
         f"k:{len(class_names)}",
+        *(() if positive is None else (f"positive:{positive}",)),
         f"decide:{decide}",
         f"avg:{policy.classes}",
         f"zd:{policy.zero_division}",

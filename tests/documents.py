@@ -46,6 +46,7 @@ def result_of(
         partial=Partial(limit=n_samples, of=limit) if limit else None,
         signature=signature(
             task=task,
+            positive=positive,
             class_names=class_names,
             decide="argmax",
             policy=policy,

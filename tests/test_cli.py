@@ -342,6 +342,17 @@ def test_json_is_the_only_output(project, evalkit, tmp_path):
     assert document["n_samples"] == 60
 
 
+def test_what_a_model_prints_is_no_data(project, evalkit, tmp_path):
+    """A print in forward goes to stderr, and --json stays one document."""
+    project.write_model(
+        MODEL.replace("        return self.head", "        print('hello')\n        return self.head")
+    )
+    code, out, err = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "o", "--json")
+    assert code == 0
+    assert json.loads(out)["valid"]
+    assert "hello" in err
+
+
 def test_debug_shows_the_users_traceback(project, evalkit, tmp_path):
     """On request only."""
     project.write_model("def build(**args):\n    raise KeyError('mine')\n")
@@ -389,7 +400,7 @@ def test_binary(positive, tmp_path, evalkit):
     y_pred = np.where(p >= 0.7, k, 1 - k)
     expected = [[int(((project.y == i) & (y_pred == j)).sum()) for j in (0, 1)] for i in (0, 1)]
     assert result.confusion.matrix.tolist() == expected
-    assert "decide:threshold(0.7)" in result.signature
+    assert f"positive:class {k}|decide:threshold(0.7)" in result.signature
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """``evalkit run``: evaluate a model on data."""
 
+import sys
 import time
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,7 +65,8 @@ def command(
         from evalkit.evaluate import evaluate_specification  # noqa: PLC0415 - torch, not for --help
 
         ledger = directory.temporary("predictions.parquet")
-        with progress_bar(spec.name, quiet=quiet) as progress:
+        # What the model prints is no data of ours.
+        with redirect_stdout(sys.stderr), progress_bar(spec.name, quiet=quiet) as progress:
             evaluation = evaluate_specification(
                 loaded,
                 names,

@@ -157,9 +157,10 @@ def _accuracy_words(result: EvalResult) -> str:
 
 
 def _summary(result: EvalResult) -> str:
-    if not result.valid:
-        return f"{result.n_samples} samples, {len(result.class_names)} classes"
-    return f"{_accuracy_words(result)}: {result.n_samples} samples, {len(result.class_names)} classes"
+    size = f"{result.n_samples} samples, {len(result.class_names)} classes"
+    if result.positive_class is not None:
+        size += f", positive is {visible(result.positive_class)} at {result.threshold!r} or above"
+    return f"{_accuracy_words(result)}: {size}" if result.valid else size
 
 
 def _notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
