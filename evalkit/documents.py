@@ -1,6 +1,7 @@
 """JSON as evalkit writes and reads it: no NaN, a schema name in front, stable bytes."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_json(path: Path, *, schema: str) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DocumentError(f"{path}: larger than {MAX_BYTES} bytes")
-        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant, parse_float=_finite)
     except OSError as error:
         raise DocumentError(f"{path}: cannot be read: {os_reason(error)}") from error
     except (ValueError, RecursionError) as error:
@@ -64,6 +65,13 @@ def _check_schema(document: Any, path: Path, schema: str) -> None:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number that JSON has")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large for a number")
+    return number
 
 
 def _compact(value: Any) -> str:

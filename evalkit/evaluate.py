@@ -12,7 +12,7 @@ import torch
 from evalkit.catalogue import DEFAULT_NAMES
 from evalkit.checkpoints.contract import positive_index
 from evalkit.checkpoints.data import dtype_name
-from evalkit.checkpoints.factory import build_model
+from evalkit.checkpoints.factory import build_model, import_path
 from evalkit.checkpoints.loading import LoadedWeights, load_weights
 from evalkit.classes import ranks
 from evalkit.counts import ConfusionCounts, LabelCounter
@@ -71,7 +71,8 @@ def evaluate_specification(
     """
     run = _Run(loaded, class_names, clock, limit)
     try:
-        counts = run.count(ledger, progress)
+        with import_path(loaded.base):  # a forward pass may import, too
+            counts = run.count(ledger, progress)
         return Evaluation(run.document(counts, provenance), None)
     except InvalidRunError as error:
         ledger.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from evalkit.errors import SpecificationError, listed, nearest
 from evalkit.result import EvalResult
 from evalkit.rows import MetricRow, RowKey, describe, possible_keys, row_key
 from evalkit.spec import GateSpec, SourceMap
-from evalkit.verdict import Baseline, Check, Outcome, Verdict, worst
+from evalkit.verdict import Baseline, Check, Outcome, Rule, Verdict, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,9 @@ def _candidates(metric: Metric, class_names: Sequence[str]) -> str:
     return f"Say {averages}{names}"
 
 
-def _check(result: EvalResult, planned: PlannedGate, rule: str, limit: float, compared: Pair | None) -> Check:
+def _check(
+    result: EvalResult, planned: PlannedGate, rule: Rule, limit: float, compared: Pair | None
+) -> Check:
     if rule == "max_drop":
         found = _judge_drop(result, planned.key, limit, compared)
     else:

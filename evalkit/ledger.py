@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -85,8 +85,8 @@ def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
 class LedgerWriter:
     """Streams batches into row groups of a Parquet file."""
 
-    def __init__(self, path: Path, output: Output) -> None:
-        self._path = path
+    def __init__(self, file: BinaryIO, output: Output) -> None:
+        self._file = file
         self._output: Output = output
         self._writer: pq.ParquetWriter | None = None
         self._tables: list[pa.Table] = []
@@ -111,7 +111,7 @@ class LedgerWriter:
             return
         table = pa.concat_tables(self._tables)
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema)
+            self._writer = pq.ParquetWriter(self._file, table.schema)
         self._writer.write_table(table, row_group_size=ROW_GROUP)
         self._tables, self._rows = [], 0
 
@@ -119,10 +119,12 @@ class LedgerWriter:
 @contextmanager
 def open_ledger(path: Path, output: Output) -> Iterator[LedgerWriter]:
     """Open a ledger for writing and close it; a full disk is an OutputError."""
-    writer = LedgerWriter(path, output)
     try:
-        yield writer
-        writer.close()
+        # An open file, because arrow takes no path that is not UTF-8.
+        with path.open("wb") as file:
+            writer = LedgerWriter(file, output)
+            yield writer
+            writer.close()
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"{path.parent}: the ledger cannot be written: {os_reason(error)}") from error
 

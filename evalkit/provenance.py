@@ -14,29 +14,38 @@ from evalkit import __version__
 _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "safetensors", "torchvision")
 
 
-def collect_provenance(*, command: Sequence[str], specification: Path | None, started: str) -> dict[str, Any]:
+def collect_provenance(
+    *, command: Sequence[str], specification: Path, directory: Path, started: str
+) -> dict[str, Any]:
     """Collect what a reader needs to repeat a run.
 
     Args:
         command: The words of the command line.
         specification: The file, as it was named.
+        directory: The run's folder, which the specification's path is written relative to.
         started: The time in ISO 8601, from the caller's clock.
     """
     return {
         "started": started,
         "command": [without_home(word) for word in command],
-        "specification": None if specification is None else without_home(str(specification)),
+        "specification": portable_path(specification, base=directory),
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count(),
-        "git": _git(specification.parent if specification else Path()),
+        "git": _git(specification.parent),
     }
 
 
 def without_home(text: str) -> str:
     """Write the home folder as ``~``; the text is otherwise unchanged."""
+    home = _home()
+    plain = text if home is None else re.sub(re.escape(home) + r"(?=[/\\]|$)", "~", text)
+    return plain.encode("utf-8", "backslashreplace").decode()
+
+
+def _home() -> str | None:
     home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
-    return re.sub(re.escape(home) + r"(?=[/\\]|$)", "~", text) if len(home) > 1 else text
+    return home if Path(home).is_absolute() and len(home) > 1 else None
 
 
 def portable_path(path: Path, *, base: Path) -> str:
@@ -47,11 +56,14 @@ def portable_path(path: Path, *, base: Path) -> str:
         base: The specification's folder.
     """
     target, start = os.path.abspath(path), os.path.abspath(base)  # noqa: PTH100 - links stay as they are named
-    home = os.path.expanduser("~")  # noqa: PTH111
-    inside = os.path.commonpath([target, home]) == home
-    if inside and os.path.commonpath([start, home]) != home:
+    home = _home()
+    if home is not None and _inside(target, home) and not _inside(start, home):
         return without_home(target)
     return Path(os.path.relpath(target, start)).as_posix()
+
+
+def _inside(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
 
 
 def _versions() -> dict[str, str]:

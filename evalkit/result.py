@@ -3,22 +3,33 @@
 Left of it are models and tensors, right of it only documents.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, model_validator
 
+from evalkit.catalogue import METRICS
 from evalkit.counts import ConfusionCounts
 from evalkit.documents import format_json, read_json
 from evalkit.errors import DocumentError
-from evalkit.metrics import Policy
-from evalkit.rows import MetricRow, RowKey
+from evalkit.metrics import ClassPolicy, Policy, ZeroDivision
+from evalkit.rows import MetricRow, RowKey, describe, metric_rows
 
 SCHEMA: Final = "evalkit.result/1"
 FILE_NAME = "result.json"
 DENSE_LIMIT = 256
+_LEVEL = 0.95
+# Facts that readers take apart; everything else in these blocks is only shown.
+_CONTAINERS: dict[str, dict[str, type]] = {
+    "spec": {"model": dict, "data": dict, "metrics": dict, "gates": list},
+    "model": {"casts": dict, "not_read": list, "outside_prefix": list},
+    "data": {"input_shape": list, "attributes": list},
+    "run": {"seconds": dict},
+    "provenance": {"versions": dict, "git": dict, "command": list},
+}
 
 Status = Literal["ok", "warn", "fail", "not_run"]
 Count = Annotated[StrictInt, Field(ge=0)]
@@ -89,8 +100,11 @@ class EvalResult(BaseModel):
     @property
     def policy(self) -> Policy:
         """What this run's averages mean."""
-        metrics = self.spec.get("metrics", {})
-        return Policy(metrics.get("classes", "present"), metrics.get("zero_division", 0))
+        metrics = self.spec.get("metrics") or {}
+        classes, zero = metrics.get("classes", "present"), metrics.get("zero_division", 0)
+        if classes not in get_args(ClassPolicy) or zero not in get_args(ZeroDivision):
+            raise ValueError(f"spec.metrics: no averaging policy has {classes!r} and {zero!r}")
+        return Policy(classes, zero)
 
     def rows(self) -> Mapping[RowKey, MetricRow]:
         """Return the metric rows by key."""
@@ -107,7 +121,10 @@ class EvalResult(BaseModel):
     @model_validator(mode="after")
     def _laws(self) -> "EvalResult":
         """Refuse a document whose counts contradict it: a number is not read from it then."""
-        size, confusion = len(self.class_names), None
+        size = len(self.class_names)
+        if len(set(self.class_names)) != size or size < 2:  # noqa: PLR2004 - a classifier tells two apart
+            raise ValueError("class_names: expected two or more different names")
+        self._check_containers()
         if not self.valid:
             if self.metrics or self.counts is not None or self.counts_sparse is not None:
                 raise ValueError("an invalid run has no counts and no metrics")
@@ -121,7 +138,16 @@ class EvalResult(BaseModel):
             raise ValueError(f"counts do not sum to n_samples = {self.n_samples}")
         if len(self.rows()) != len(self.metrics):
             raise ValueError("metrics: a row occurs twice")
+        if any(row.class_name not in (None, *self.class_names) for row in self.metrics):
+            raise ValueError("metrics: a row names a class that is not declared")
         return self
+
+    def _check_containers(self) -> None:
+        for block, keys in _CONTAINERS.items():
+            facts = getattr(self, block)
+            for key, kind in keys.items():
+                if not isinstance(facts.get(key), (kind, type(None))):
+                    raise ValueError(f"{block}.{key}: expected a {kind.__name__}")  # noqa: TRY004 - pydantic's
 
 
 def counts_fields(counts: ConfusionCounts) -> dict[str, Any]:
@@ -133,6 +159,40 @@ def counts_fields(counts: ConfusionCounts) -> dict[str, Any]:
     return {"counts": None, "counts_sparse": tuple(cells)}
 
 
+def check_rows(result: EvalResult) -> None:
+    """Recompute every row that counts determine; ValueError where the document says something else.
+
+    A row is a function of the counts, so a number that was edited, or computed by a broken version, is found.
+    """
+    counts = result.confusion
+    if counts is None:
+        return
+    known = [row for row in result.metrics if row.metric in METRICS]
+    again = metric_rows(
+        counts,
+        result.class_names,
+        policy=result.policy,
+        names=[row.metric for row in known if row.class_name is None],
+        averages=[row.average for row in known if row.average],
+        level=next((row.level for row in known if row.level), _LEVEL),
+    )
+    expected = {row.key: row for row in again}
+    for row in known:
+        other = expected.get(row.key)
+        if other is None or not _same(row, other):
+            raise ValueError(f"metrics: {describe(row.key)} is not what the counts give")
+
+
+def _same(row: MetricRow, other: MetricRow) -> bool:
+    """Compare rows; sums of floats may differ in their last digits between machines."""
+    pairs = [(getattr(row, name), getattr(other, name)) for name in ("value", "low", "high")]
+    exact = ("numerator", "denominator", "undefined", "n_samples", "n_classes", "greater_is_better")
+    return all(getattr(row, name) == getattr(other, name) for name in exact) and all(
+        (a is None) == (b is None) and (a is None or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12))
+        for a, b in pairs
+    )
+
+
 def read_result(directory: Path) -> EvalResult:
     """Read the result of a run directory; DocumentError says why it cannot be."""
     path = directory / FILE_NAME
@@ -140,8 +200,13 @@ def read_result(directory: Path) -> EvalResult:
         raise DocumentError(f"{directory}: no such run directory")
     document = read_json(path, schema=SCHEMA)
     try:
-        return EvalResult.model_validate(document)
+        result = EvalResult.model_validate(document)
+        check_rows(result)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DocumentError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise DocumentError(f"{path}: {where + ': ' if where else ''}{message}") from error
+    except ValueError as error:
+        raise DocumentError(f"{path}: {error}", hint="The document was edited or is damaged") from error
+    return result

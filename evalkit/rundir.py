@@ -78,9 +78,9 @@ def open_run_directory(path: Path) -> Iterator[RunDirectory]:
     Args:
         path: Absent, empty, or an evalkit run that is not blessed; anything else is an OutputError.
     """
-    made = _missing_parents(path)
-    _check_replaceable(path)
     try:
+        made = _missing_parents(path)
+        _check_replaceable(path)
         path.mkdir(parents=True, exist_ok=True)
         probe = RunDirectory(path).temporary("probe")
         probe.touch()
@@ -105,17 +105,23 @@ def is_blessed(path: Path) -> bool:
 
 
 def publish_file(path: Path, content: bytes) -> None:
-    """Replace one file as a whole or not at all."""
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}-{path.name}")
+    """Replace one file as a whole or not at all; a link is followed, a device or pipe is written to."""
+    temporary = None
     try:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}-{path.name}")
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
         raise _output_error(path, error) from error
 
 
@@ -126,10 +132,7 @@ def _check_replaceable(path: Path) -> None:
         raise OutputError(f"{path}: is not a folder")
     if is_blessed(path):
         raise OutputError(f"{path}: is a blessed baseline", hint="Only evalkit bless replaces it")
-    try:
-        entries = list(path.iterdir())
-    except OSError as error:
-        raise _output_error(path, error) from error
+    entries = list(path.iterdir())
     ours = any(entry.name.startswith(_TEMPORARY) for entry in entries) or _is_run(path)
     if entries and not ours:
         raise OutputError(

@@ -11,6 +11,7 @@ from evalkit.errors import DocumentError, ExitCode
 SCHEMA: Final = "evalkit.verdict/1"
 FILE_NAME = "verdict.json"
 
+Rule = Literal["min", "max", "max_drop"]
 Outcome = Literal["passed", "failed", "inconclusive", "cannot_judge"]
 
 # The worst first: one failed gate decides, whatever the others say.
@@ -43,7 +44,7 @@ class Check(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     gate: int
-    rule: str
+    rule: Rule
     limit: float
     judge: str
     metric: StrictStr

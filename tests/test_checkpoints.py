@@ -1,6 +1,7 @@
 """Checkpoints are data: every form that people write is read, everything else is one clear refusal."""
 
 import argparse
+import code
 import io
 import json
 import os
@@ -10,9 +11,11 @@ import struct
 import subprocess
 import sys
 import textwrap
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from torch import nn
 
 from evalkit.checkpoints.loading import load_weights
 from evalkit.checkpoints.reader import read_checkpoint
-from evalkit.errors import CheckpointError
+from evalkit.errors import CheckpointError, ModelError
 
 
 def network(width=6):
@@ -50,6 +53,27 @@ def equal(model, other):
 
 class CustomDict(dict):
     """A dictionary class of somebody's own."""
+
+
+class Saved(NamedTuple):
+    """A way to keep things together."""
+
+    weights: dict
+    epoch: int
+
+
+class Plain:
+    """An object of a module whose name an attack might use, too."""
+
+
+Plain.__module__ = "code"
+code.Plain = Plain
+
+
+def quantized():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
 
 
 FORMS = {
@@ -88,6 +112,9 @@ FORMS = {
     },
     "custom dict": CustomDict,
     "numpy rng": lambda s: {"model": s, "rng": np.random.default_rng(0), "array": np.ones(3)},
+    "named tuple": lambda s: Saved(s, 3),
+    "quantized beside": lambda s: {"model": s, "q": quantized()},
+    "class named code": lambda s: {"model": s, "x": Plain()},
     "loss module": lambda s: {"model": s, "loss": nn.CrossEntropyLoss()},
 }
 
@@ -105,10 +132,12 @@ def test_training_files_are_read(form, legacy, trained, tmp_path):
     assert loaded.checkpoint.integrity == ("not_verifiable" if legacy else "crc_verified")
 
 
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_every_pickle_protocol(protocol, trained, tmp_path):
+def test_every_pickle_protocol(protocol, legacy, trained, tmp_path):
     """Files of other pickle protocols hold the same weights."""
-    torch.save({"model": trained.state_dict()}, tmp_path / "c.pt", pickle_protocol=protocol)
+    options = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": not legacy}
+    torch.save({"model": trained.state_dict()}, tmp_path / "c.pt", **options)
     model = network()
     load_weights(model, tmp_path / "c.pt")
     assert equal(model, trained)
@@ -186,6 +215,7 @@ REFUSED = {
     "sparse": (lambda s: {**s, "3.weight": torch.eye(3, 6).to_sparse()}, "3.weight"),
     "two that fit": (lambda s: {"model": s, "model_ema": dict(s)}, r"--weights model \| model_ema"),
     "no weights": (lambda s: {"epoch": 3}, "no dictionary of tensors"),
+    "negated view": (lambda s: {**s, "3.bias": torch._neg_view(torch.ones(3))}, "3.bias"),
     "expanded view": (lambda s: {**s, "3.bias": torch.ones(1).expand(3)}, "outside its storage"),
 }
 
@@ -451,3 +481,39 @@ def test_pin(trained, tmp_path):
     assert read_checkpoint(path, sha256=pin.upper()).sha256 == pin
     with pytest.raises(CheckpointError, match="pins"):
         read_checkpoint(path, sha256="0" * 64)
+
+
+class WithExtraState(nn.Linear):
+    def get_extra_state(self):
+        return {"shift": 2}
+
+    def set_extra_state(self, state):
+        self.shift = state["shift"]
+
+
+def meta():
+    with torch.device("meta"):
+        return network()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.LazyLinear(3), "no shape yet"),
+        (meta, "meta device"),
+        (lambda: WithExtraState(4, 3), "no tensor.*_extra_state"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_models_that_no_file_could_fill(build, message, trained, tmp_path):
+    """Completely or not at all: what cannot be filled is a usage error, not a default."""
+    path = written("zip", trained, tmp_path)
+    with pytest.raises(ModelError, match=message):
+        load_weights(build(), path)
+
+
+def test_whole_models_are_named_wherever_they_stand(trained, tmp_path):
+    """Also deep inside."""
+    torch.save({"a": {"net": [trained]}}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match="whole model"):
+        load_weights(network(), tmp_path / "c.pt")

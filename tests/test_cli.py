@@ -137,6 +137,8 @@ CASES = {
     "no colon": (lambda p: p.write_spec(model__factory="model"), 2, "model", "expected module:callable"),
     "factory raises": (lambda p: p.write_spec(model__args={"wrong": 1}), 2, "model", "TypeError"),
     "factory exits": (lambda p: p.write_model("import sys; sys.exit(7)"), 2, "model", "SystemExit"),
+    "constructor exits": (lambda p: p.write_model("import sys\ndef build(**a):\n    sys.exit(0)"), 2, "model", "SystemExit"),
+    "odd attribute": (lambda p: p.write_model("def __getattr__(name):\n    raise RuntimeError('no')"), 2, "model", "looking 'build' up raised"),
     "no module returned": (lambda p: p.write_model("def build(**a):\n    return 3"), 2, "model", "returned a int"),
     "import error": (lambda p: p.write_model("import nonexistent_thing"), 2, "model", "nonexistent_thing"),
     "width": (lambda p: p.write_spec(model__classes=["a", "b"]), 2, "model", "has 3 outputs, but 2 class names"),
@@ -152,11 +154,15 @@ CASES = {
     "architecture": (lambda p: p.write_spec(model__args={"n_in": 5, "n_out": 3}), 4, "checkpoint", "do not fit"),
     "pin": (lambda p: p.write_spec(model__sha256="0" * 64), 4, "checkpoint", "pins"),
     "labels": (lambda p: p.write_data(y=p.y + 1), 4, "data", "labels outside 0 to 2"),
-    "no data": (lambda p: (p.path / "test.npz").unlink(), 4, "data", "no such file"),
+    "no data": (lambda p: (p.path / "test.npz").unlink(), 4, "data", "No such file"),
     "empty data": (lambda p: p.write_data(x=p.x[:0], y=p.y[:0]), 4, "data", "no samples"),
     "ids": (lambda p: p.write_data(id=np.zeros(60, int)), 4, "data", "unique"),
     "nan outputs": (nan_model, 5, "invalid-run", "NaN or infinite for samples 0"),
     "forward raises": (lambda p: p.write_data(x=p.x[:, :3]), 5, "invalid-run", "the model raised on batch 0"),
+    "forward exits": (
+        lambda p: p.write_model(MODEL.replace("        return self.head", "        raise SystemExit(0)\n        return self.head")),
+        5, "invalid-run", "SystemExit",
+    ),
     "probabilities": (lambda p: p.write_spec(model__output="probabilities"), 5, "invalid-run", "probabilities"),
     "baseline missing": (
         lambda p: p.write_spec(baseline="old", gates=[{"metric": "accuracy", "max_drop": 0.1, "judge": "point"}]),
@@ -497,6 +503,52 @@ def test_gate_uses_the_stored_specification(project, evalkit, tmp_path, monkeypa
     assert evalkit("gate", "new")[0] == 3
 
 
+def test_gate_finds_the_stored_baseline_from_anywhere(project, evalkit, tmp_path, monkeypatch):
+    """The current folder of the day does not matter, nor that of the run."""
+    monkeypatch.chdir(tmp_path)
+    assert evalkit("run", "project/eval.yaml", "-o", "old")[0] == 0
+    torch.manual_seed(9)
+    project.save(project.build(n_out=3).state_dict())
+    project.write_spec(gates=[{**DROP, "max_drop": -1.0}], baseline="x")
+    assert evalkit("run", "project/eval.yaml", "-o", "deep/new", "--baseline", "old")[0] == 3
+    monkeypatch.chdir(tmp_path / "deep")
+    assert evalkit("gate", "new")[0] == 3
+    monkeypatch.chdir("/")
+    assert evalkit("gate", tmp_path / "deep/new")[0] == 3
+
+
+@pytest.mark.parametrize(
+    "gates",
+    [
+        [{"metric": "accuracy", "min": 0.0, "judge": "lower"}],
+        [{"metric": "accuracy", "min": 0.0, "slice": {"a": "b"}}],
+        [{"metric": "accuracy"}],
+        [{"metric": "accuracy", "min": 0.0, "advisory": True}],
+        [{"metric": "accuracy", "min": 95}],
+        [3],
+        [],
+    ],
+)
+def test_stored_gates_are_validated_like_written_ones(gates, two_runs, evalkit):
+    """A document of a later version, or an edited one, is not judged by half a rule."""
+    _, new = two_runs
+    document = json.loads((new / "result.json").read_text())
+    document["spec"]["gates"] = gates
+    (new / "result.json").write_text(json.dumps(document))
+    assert evalkit("gate", new)[0] == 2
+
+
+def test_an_edited_result_is_not_judged(two_runs, evalkit, tmp_path):
+    """A number that the counts do not give is refused, in the candidate and in the baseline."""
+    old, new = two_runs
+    gates = write_gates(tmp_path, DROP)
+    document = json.loads((new / "result.json").read_text())
+    document["metrics"][0]["value"] = 0.999
+    (new / "result.json").write_text(json.dumps(document))
+    assert evalkit("gate", new, "--gates", gates, "--baseline", old)[0] == 4
+    assert evalkit("gate", old, "--gates", gates, "--baseline", new)[0] == 4
+
+
 def test_baseline_is_the_candidate(two_runs, project, evalkit, tmp_path):
     """Exit 4 unless it is said, from `gate` and from `run`."""
     _, new = two_runs
@@ -565,6 +617,54 @@ def test_gate_that_cannot_write_says_so(two_runs, evalkit, tmp_path, monkeypatch
     assert "No space left" in one_line(err)
     assert "the gate passed" in out
     assert {path.name: path.read_bytes() for path in new.iterdir()} == before
+
+
+@pytest.mark.parametrize("words", [["--help"], ["gate", "RUN"], ["report", "RUN", "-o", "/dev/full"]])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_stdout_is_an_output_error(words, digits_run, tmp_path):
+    """Data that nobody got is not a success; the device is still a device."""
+    shutil.copytree(digits_run, tmp_path / "run")
+    words = [str(tmp_path / "run") if word == "RUN" else word for word in words]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "evalkit", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 6, done.stderr
+    assert "error[output]" in one_line(done.stderr)
+    assert not os.path.isfile("/dev/full")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
+def test_closed_streams_keep_the_code(closed, two_runs, tmp_path):
+    """A gate that failed has failed, whoever listens."""
+    _, new = two_runs
+    gates = write_gates(tmp_path, {"metric": "accuracy", "min": 1.0})
+    command = f'"{sys.executable}" -m evalkit gate "{new}" --gates "{gates}" {closed}'
+    assert subprocess.run(command, shell=True, check=False, stdout=subprocess.DEVNULL).returncode == 3
+
+
+def test_a_folder_whose_name_is_no_text(project, process, tmp_path):
+    """Bytes that are not UTF-8 in a path, and a home that is no folder."""
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/g\xff\xfe")
+    done = process("run", project.path / "eval.yaml", "-o", out, env={"HOME": "relative"})
+    assert done.returncode == 0, done.stderr
+    assert set(os.listdir(out)) == DOCUMENTS
+
+
+def test_imports_inside_forward_are_found(project, evalkit, tmp_path):
+    """As in the script that trained the model."""
+    (project.path / "tricks.py").write_text("def same(x):\n    return x\n")
+    project.write_model(
+        MODEL.replace(
+            "        return self", "        import tricks\n        x = tricks.same(x)\n        return self"
+        )
+    )
+    assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "o")[0] == 0
+    sys.modules.pop("tricks")
 
 
 IMPORTS = """

@@ -1,8 +1,11 @@
 """npz sources: labels inside the contract or exit 4 with the rows; nothing is rounded, parsed or guessed."""
 
 import io
+import os
+import zipfile
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from evalkit.datasets import check_range, open_npz
@@ -71,20 +74,31 @@ def test_refused(case, tmp_path):
 
 def test_files_that_are_no_archives(tmp_path):
     """Missing, a folder, text, a single array, a truncated archive, an archive without y."""
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="No such file"):
         open_npz(tmp_path / "none.npz")
-    with pytest.raises(DataError, match="not a file"):
+    with pytest.raises(DataError, match="is not a file"):
         open_npz(tmp_path)
     path = tmp_path / "t.npz"
     whole = write(tmp_path).read_bytes()
-    for content in (b"", b"hello", whole[: len(whole) // 2], b"\x80\x04K\x01."):
+    for content, words in {
+        b"": "cannot be read",
+        b"hello": "a text file, not an npz",
+        b"<html>": "web page",
+        whole[: len(whole) // 2]: "cannot be read",
+        b"\x80\x04K\x01.": "Python objects",
+    }.items():
         path.write_bytes(content)
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match=words):
             open_npz(path)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(DataError, match="is not a file"):
+        open_npz(tmp_path / "fifo")
+    with pytest.raises(DataError, match="too long"):
+        open_npz(tmp_path / ("x" * 5000))
     buffer = io.BytesIO()
     np.save(buffer, X)
     path.write_bytes(buffer.getvalue())
-    with pytest.raises(DataError, match="expected arrays x and y"):
+    with pytest.raises(DataError, match="single array"):
         open_npz(path)
     np.savez(path, x=X)
     with pytest.raises(DataError, match="it holds: x"):
@@ -106,3 +120,34 @@ def test_damaged_archives_never_crash(tmp_path):
             continue
         assert source.y.tolist() == Y.tolist()
         assert source.x.tolist() == X.tolist()
+
+
+def test_members_that_are_no_arrays_or_stand_twice(tmp_path):
+    """An archive says one thing once."""
+    path = write(tmp_path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README", "hello")
+    with pytest.raises(DataError, match="README is no array"):
+        open_npz(path)
+    path = write(tmp_path)
+    buffer = io.BytesIO()
+    np.save(buffer, Y[::-1])
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("y.npy", buffer.getvalue())
+    with pytest.raises(DataError, match=r"y\.npy stands twice"):
+        open_npz(path)
+
+
+@pytest.mark.parametrize("dtype", [">i4", ">f8", "M8[D]", "M8[h]", "M8[ns]", "?", "u8", "f2", "S3", "U3"])
+def test_attributes_of_every_type_reach_the_table(dtype, tmp_path):
+    """Any byte order and unit of time; text as text."""
+    values = Y.astype("M8[D]" if dtype.startswith("M8") else dtype).astype(dtype)
+    column = open_npz(write(tmp_path, a=values)).attributes["a"]
+    assert len(pa.array(column)) == 6
+
+
+@pytest.mark.parametrize("values", [Y.astype(np.longdouble), Y.astype(complex), np.array(["NaT"] * 6, "M8")])
+def test_attributes_that_no_table_holds(values, tmp_path):
+    """Refused before inference."""
+    with pytest.raises(DataError, match="no table has"):
+        open_npz(write(tmp_path, a=values))

@@ -1,5 +1,7 @@
 """The loop: eval mode, every sample once, one decision rule, nothing guessed from values."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -178,7 +180,9 @@ def test_select_finds_the_scores(function, select):
         (lambda x: x[:, :1], None, "has 1 outputs.*not available yet"),
         (lambda x: x[:, 0], None, r"shape \(6,\), expected \(6, 3\)"),
         (lambda x: logits(x)[:-1], None, r"shape \(5, 3\)"),
-        (lambda x: None, None, "NoneType"),
+        (lambda x: None, None, "NoneType.*must return a tensor"),
+        (lambda x: logits(x).to_sparse(), None, "sparse"),
+        (lambda x: logits(x).long() + 2**60, None, r"beyond 2\*\*53"),
         (lambda x: logits(x).to(torch.complex64), None, "complex"),
     ],
 )
@@ -337,3 +341,17 @@ def test_devices():
         assert pick_device("auto").type in {"cpu", "mps"}
         with pytest.raises(SpecificationError, match="not available"):
             pick_device("cuda:3")
+
+
+def test_integer_scores_stay_exact():
+    """float32 would merge 2**24 and 2**24 + 1."""
+    scores = torch.tensor([[2**24, 2**24 + 1, 2**24]])
+    batches, _ = run(Output(lambda x: scores.expand(len(x), 3)), source_of(), output="scores")
+    assert batches[0].y_pred.tolist() == [1] * 6
+    assert batches[0].outputs.dtype == np.float64
+
+
+def test_a_forward_that_exits_is_a_failed_forward():
+    """sys.exit(0) in a model is no success of evalkit."""
+    with pytest.raises(InvalidRunError, match="SystemExit: 0"):
+        run(Output(lambda x: sys.exit(0)), source_of())

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "evalkit"
 # From the ground up; a room imports rooms of lower lines only.
 FLOORS = (
     {"errors"},
-    {"classes", "catalogue", "display"},
+    {"classes", "catalogue", "display", "sniff"},
     {"counts", "digests"},
     {"metrics", "uncertainty"},
     {"rows", "documents", "provenance"},

@@ -9,6 +9,7 @@ from documents import NAMES, result_of
 from evalkit.documents import format_json, read_json
 from evalkit.errors import DocumentError
 from evalkit.metrics import Policy
+from evalkit.render.html import render_html
 from evalkit.result import EvalResult, read_result
 from evalkit.rows import metric_rows
 from evalkit.signature import question
@@ -90,6 +91,62 @@ def text_value(document):
     document["metrics"][0]["value"] = "high"
 
 
+def row_of(document, metric, **key):
+    return next(
+        row
+        for row in document["metrics"]
+        if row["metric"] == metric and all(row[k] == v for k, v in key.items())
+    )
+
+
+def better_accuracy(document):
+    row_of(document, "accuracy")["value"] = 0.999
+
+
+def other_denominator(document):
+    row_of(document, "recall", class_name="hen")["denominator"] = 0
+
+
+def narrower(document):
+    row_of(document, "accuracy")["low"] = 0.87
+
+
+def other_macro(document):
+    row_of(document, "f1", average="macro")["value"] += 0.001
+
+
+def reversed_counts(document):
+    document["counts"].reverse()
+
+
+def infinite(document):
+    row_of(document, "accuracy")["value"] = 12345.5
+
+
+def no_spec(document):
+    document["spec"]["metrics"] = 3
+
+
+def no_casts(document):
+    document["model"]["casts"] = 3
+
+
+def no_seconds(document):
+    document["run"]["seconds"] = []
+
+
+def odd_policy(document):
+    document["spec"]["metrics"]["classes"] = "some"
+
+
+def one_class(document):
+    document["class_names"] = ["cat"]
+
+
+def foreign_class(document):
+    row_of(document, "tp", class_name="hen")["class_name"] = "cow"
+
+
 def lacking(document):
     del document["class_names"]
 
@@ -112,6 +169,18 @@ def other_schema(document):
         (number_in_invalid, "invalid run"),
         (text_value, "metrics"),
         (lacking, "class_names"),
+        (better_accuracy, "accuracy is not what the counts give"),
+        (other_denominator, "recall of 'hen' is not what the counts give"),
+        (narrower, "accuracy is not what"),
+        (other_macro, "macro f1 is not what"),
+        (reversed_counts, "is not what the counts give"),
+        (infinite, "is not what the counts give"),
+        (no_spec, "spec.metrics: expected a dict"),
+        (no_casts, "model.casts: expected a dict"),
+        (no_seconds, "run.seconds: expected a dict"),
+        (odd_policy, "averaging policy"),
+        (one_class, "two or more"),
+        (foreign_class, "not declared"),
         (newer, "newer evalkit"),
         (other_schema, "expected schema evalkit.result/1"),
     ],
@@ -223,3 +292,14 @@ def test_model_validate_is_strict_about_numbers():
     document["n_samples"] = "100"
     with pytest.raises(ValueError, match="n_samples"):
         EvalResult.model_validate(document)
+
+
+def test_rows_of_a_later_metric_are_shown_not_trusted(tmp_path):
+    """The same schema may know more metrics; a page shows them by their slug."""
+
+    def add(document):
+        row = dict(row_of(document, "accuracy"), metric="mcc", value=0.8, numerator=None, denominator=None)
+        document["metrics"].append(row)
+
+    result = read_result(write(tmp_path, add))
+    assert b"mcc" in render_html(result, None)

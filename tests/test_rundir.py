@@ -122,3 +122,24 @@ def test_single_file(tmp_path):
     assert contents(tmp_path) == {"r.html": b"two"}
     with pytest.raises(OutputError):
         publish_file(tmp_path / "none" / "r.html", b"x")
+
+
+def test_links_are_followed_and_devices_written_to(tmp_path):
+    """A link stays a link; a device is not replaced by a file."""
+    (tmp_path / "real.html").write_bytes(b"old")
+    (tmp_path / "link.html").symlink_to("real.html")
+    publish_file(tmp_path / "link.html", b"new")
+    assert (tmp_path / "link.html").is_symlink()
+    assert (tmp_path / "real.html").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    publish_file(tmp_path / "fifo", b"page")
+    assert os.read(reader, 10) == b"page"
+    os.close(reader)
+    assert not (tmp_path / "fifo").is_file()
+
+
+def test_a_name_that_no_file_system_takes(tmp_path):
+    """Exit 6, not a crash."""
+    with pytest.raises(OutputError, match="too long"), open_run_directory(tmp_path / ("x" * 300)):
+        pass

@@ -115,12 +115,24 @@ WRONG = {
     "threshold": ("threshold: null", "threshold: 0.5", r"model.threshold: belongs to task: binary"),
     "precision": ("precision: exact", "precision: fast", r"run.precision: 'fast' is not available yet"),
     "batch size": ("batch_size: 256", "batch_size: 0", r"eval.yaml:20: run.batch_size: .*greater than 0"),
-    "interval": ("interval: 0.95", "interval: 95", r"metrics.interval: .*less than 1"),
+    "interval": ("interval: 0.95", "interval: 95", r"metrics.interval: .*less than or equal to 0.99"),
     "written twice": ("baseline: null", "name: again", r"eval.yaml:22: name: written twice"),
     "no gates in the list": ("report:", "gates_: 1\nreport:", r"gates_: unknown key"),
     "pin": ("sha256: null", "sha256: abc", r"model.sha256: "),
     "variables": ("data/test.npz", "${HOME}/x.npz", r"data.path: variables"),
     "git baseline": ("baseline: null", "baseline: git:main:x", r"baseline: .*not available yet"),
+    "seed": ("seed: 0", "seed: -1", r"run.seed: .*greater than or equal to 0"),
+    "huge seed": ("seed: 0", "seed: 99999999999999999999999", r"run.seed: "),
+    "certain": ("interval: 0.95", "interval: 0.9999999999999999", r"metrics.interval: "),
+    "bytes": ("args: {}", "args: {a: !!binary /w==}", r"model.args.a: .*got a bytes"),
+    "date": ("args: {}", "args: {a: [2024-01-01]}", r"model.args.a: .*got a date .quote it"),
+    "nan argument": ("args: {}", "args: {a: {b: .nan}}", r"model.args.a: must be finite"),
+    "text that looks like a number": (
+        "min: 0.95}",
+        "min: 1e-3}",
+        r"gates\[0\].min: .*YAML reads 1e-3 as text \(write 0.001\)",
+    ),
+    "key that is no text": ("name: digits", "1: digits", r"eval.yaml:1: a key must be text"),
     "names": ("names: default", "names: [accuracy, f2]", r"metrics.names\[1\]: unknown metric 'f2'"),
     "support has no direction": (
         "{metric: accuracy, min: 0.95}",
@@ -147,7 +159,7 @@ def test_errors_name_file_line_and_key(case, tmp_path):
         ("- a\n", "expected a mapping"),
         ("a: [1\n", r"eval.yaml:2: not YAML"),
         ("a: &x [*x]\n", "unknown key|not YAML|required"),
-        ("? {a: 1}\n: b\n", "must be a word"),
+        ("? {a: 1}\n: b\n", "must be text"),
         ("a: 2020-99-99\n", "not YAML|unknown"),
     ],
 )
@@ -176,7 +188,7 @@ def test_overrides(tmp_path):
         load(tmp_path, FULL, [("run.batch_size", "x", "--batch-size")])
     with pytest.raises(SpecificationError, match=r"--set: run.bath_size: unknown key"):
         load(tmp_path, FULL, [("run.bath_size", "1", "--set")])
-    with pytest.raises(SpecificationError, match="no key"):
+    with pytest.raises(SpecificationError, match="there is no"):
         load(tmp_path, FULL, [("gates.7.min", "1", "--set")])
 
 

@@ -4,17 +4,7 @@ from evalkit.checkpoints import legacy_file, zip_file
 from evalkit.checkpoints.data import Contents
 from evalkit.checkpoints.safetensors_file import is_safetensors, open_safetensors
 from evalkit.errors import CheckpointError
-
-_HEAD_BYTES = 4096
-_PRINTABLE = frozenset(range(32, 127)) | frozenset(b"\t\n\r\f")
-# The commonest files that are no checkpoints, by how they start.
-_FOREIGN = (
-    (b"version https://git-lfs", "a git-lfs pointer, not the file itself", "Run git lfs pull"),
-    (b"<", "looks like a web page, not a checkpoint", "Download it again"),
-    (b"{", "a JSON text, not a checkpoint", "Download it again"),
-    (b"\x80", "a plain pickle that torch.save did not write", "Save the state_dict with torch.save"),
-    (b"\x89hdf", "an HDF5 file, not a torch checkpoint", None),
-)
+from evalkit.sniff import HEAD_BYTES, foreign
 
 
 def open_container(data: bytes) -> Contents:
@@ -28,20 +18,21 @@ def open_container(data: bytes) -> Contents:
         raise CheckpointError("the file is empty")
     if data.startswith(zip_file.MAGIC):
         return zip_file.open_zip(data)
-    if data.startswith(legacy_file.MAGIC):
+    if legacy_file.is_legacy(data):
         return legacy_file.open_legacy(data)
     if is_safetensors(data):
         return open_safetensors(data)
-    raise _foreign(data[:_HEAD_BYTES])
+    raise _refusal(data[:HEAD_BYTES])
 
 
-def _foreign(head: bytes) -> CheckpointError:
-    start = head.lstrip().lower()
-    for magic, text, hint in _FOREIGN:
-        if start.startswith(magic):
-            return CheckpointError(text, hint=hint)
+def _refusal(head: bytes) -> CheckpointError:
+    known = foreign(head)
+    if known is not None:
+        return CheckpointError(f"{known[0]}, not a checkpoint", hint=known[1])
+    if head.startswith(b"\x80"):
+        return CheckpointError(
+            "a plain pickle that torch.save did not write", hint="Save the state_dict with torch.save"
+        )
     if head[257:262] == b"ustar":
         return CheckpointError("torch's old tar format is not read", hint="Load and save it again with torch")
-    if set(head) <= _PRINTABLE:
-        return CheckpointError("a text file, not a checkpoint")
     return CheckpointError("not a checkpoint: expected torch's zip or legacy format, or safetensors")

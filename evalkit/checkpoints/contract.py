@@ -25,7 +25,8 @@ def class_names(loaded: Loaded) -> tuple[str, ...]:
 def read_names(path: Path) -> list[str]:
     """Read one class name a line; blank lines at the end do not count, others are refused."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # Only line feeds end a name: others may be part of one.
+        lines = [line.removesuffix("\r") for line in path.read_bytes().decode("utf-8-sig").split("\n")]
     except (OSError, ValueError) as error:
         raise SpecificationError(f"{path}: the class names cannot be read: {os_reason(error)}") from error
     while lines and not lines[-1].strip():

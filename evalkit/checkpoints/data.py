@@ -9,9 +9,9 @@ from evalkit.errors import CheckpointError
 Integrity = Literal["crc_verified", "crc_not_recorded", "not_verifiable"]
 
 _ITEM_SIZES = {
-    **dict.fromkeys(("int8", "uint8", "bool", "float8_e4m3fn", "float8_e5m2"), 1),
+    **dict.fromkeys(("int8", "uint8", "bool", "qint8", "quint8", "float8_e4m3fn", "float8_e5m2"), 1),
     **dict.fromkeys(("float16", "bfloat16", "int16"), 2),
-    **dict.fromkeys(("float32", "int32"), 4),
+    **dict.fromkeys(("float32", "int32", "qint32"), 4),
     **dict.fromkeys(("float64", "int64", "complex64"), 8),
     "complex128": 16,
 }

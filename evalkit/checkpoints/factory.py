@@ -31,7 +31,7 @@ def build_model(factory: str, args: Mapping[str, Any], *, base: Path) -> torch.n
     try:
         with import_path(base):
             model = function(**args)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{factory}: raised {reason_of(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{factory}: returned {_kind(model)}, expected a torch.nn.Module")
@@ -46,12 +46,13 @@ def find_object(name: str, *, base: Path) -> Any:
     module = _import(module_name, base, name)
     found: Any = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            public = (
-                [key for key in vars(found) if not key.startswith("_")] if hasattr(found, "__dict__") else []
-            )
-            raise ModelError(f"{name}: {module_name} has no {part!r}{nearest(part, public)}")
-        found = getattr(found, part)
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            public = [key for key in dir(found) if not key.startswith("_")]
+            raise ModelError(f"{name}: {module_name} has no {part!r}{nearest(part, public)}") from error
+        except Exception as error:
+            raise ModelError(f"{name}: looking {part!r} up raised {reason_of(error)}") from error
     return found
 
 
@@ -82,10 +83,8 @@ def _import(module_name: str, base: Path, name: str) -> ModuleType:
                 hint=f"Beside it are: {beside}" if beside else None,
             ) from error
         raise ModelError(f"{name}: importing it raised {reason_of(error)}") from error
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        # A training script may call sys.exit or raise anything at import.
+    except (Exception, SystemExit) as error:
+        # A training script may do anything at import.
         raise ModelError(f"{name}: importing it raised {reason_of(error)}") from error
 
 

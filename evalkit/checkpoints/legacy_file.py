@@ -7,16 +7,23 @@ from evalkit.checkpoints.data import Contents, Storage, itemsize
 from evalkit.checkpoints.pickle_data import PickleReader
 from evalkit.errors import CheckpointError
 
-MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_MAGIC = 0x1950A86A20F9469CFC6C
+# The magic number as every pickle protocol since 2 writes it, whatever stands before it.
+_MAGIC_BYTES = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_PROTOCOL = 1001
+
+
+def is_legacy(data: bytes) -> bool:
+    """Tell by the magic number in the first pickle."""
+    return data.startswith(b"\x80") and _MAGIC_BYTES in data[:32]
 
 
 def open_legacy(data: bytes) -> Contents:
-    """Open a file that starts with :data:`MAGIC`; CheckpointError where it is cut off or inconsistent."""
+    """Open a file that :func:`is_legacy`; CheckpointError where it is cut off or inconsistent."""
     stream, reader = io.BytesIO(data), PickleReader()
-    reader.read(stream)  # the magic number
-    protocol, system = reader.read(stream), reader.read(stream)
-    if protocol != 1001 or not isinstance(system, dict):  # noqa: PLR2004 - torch's constant
-        raise CheckpointError(f"legacy format with protocol {protocol}, expected 1001")
+    magic, protocol, system = (reader.read(stream) for _ in range(3))
+    if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(system, dict):
+        raise CheckpointError(f"legacy format with protocol {protocol}, expected {_PROTOCOL}")
     if not system.get("little_endian", True):
         raise CheckpointError("written on a big-endian machine, which is not available yet")
     tree = reader.read(stream)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from evalkit.checkpoints.data import dtype_name
 from evalkit.checkpoints.matching import Weights, find_weights
 from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
-from evalkit.errors import CheckpointError, listed, reason_of
+from evalkit.errors import CheckpointError, ModelError, listed, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def load_weights(
             is unchanged then.
     """
     checkpoint = read_checkpoint(path, sha256=sha256)
+    _check_model(model)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     shapes = {key: tuple(value.shape) for key, value in own.items()}
     try:
@@ -74,6 +76,20 @@ def load_weights(
     state |= {key: own[key] for key in found.missing_counters}
     _fill(model, state, path)
     return LoadedWeights(checkpoint, found, dict(casts))
+
+
+def _check_model(model: torch.nn.Module) -> None:
+    """Refuse what no file of tensors could fill completely."""
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(value):
+            raise ModelError(
+                f"the model's {name} has no shape yet", hint="Build it with its sizes, not lazily"
+            )
+        if value.is_meta:
+            raise ModelError(f"the model's {name} has no memory (the meta device)")
+    extra = [key for key, value in model.state_dict().items() if not isinstance(value, torch.Tensor)]
+    if extra:
+        raise ModelError(f"the model keeps state that is no tensor ({listed(extra)}), which is not read")
 
 
 def _check_values(path: Path, state: dict[str, torch.Tensor]) -> None:
@@ -93,8 +109,7 @@ def _finite(value: torch.Tensor) -> torch.Tensor:
 
 
 def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    extra = {key: value for key, value in model.state_dict().items() if key not in state}
     try:
-        model.load_state_dict(state | extra, strict=True)
+        model.load_state_dict(state, strict=True)
     except Exception as error:
         raise CheckpointError(f"{path}: the model refused the weights: {reason_of(error)}") from error

@@ -1,5 +1,6 @@
 """Finds which weights of a file are the model's: keys and shapes must be equal, one prefix taken off."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,19 +83,24 @@ def _named(
 
 
 def _dictionaries(tree: Any) -> Iterator[tuple[str, dict[str, TensorData]]]:
-    """Yield every dictionary that holds tensors under text keys, with its path; each one once."""
-    waiting: list[tuple[str, Any]] = [("", tree)]
+    """Yield every dictionary that holds tensors under text keys, with its path."""
+    for path, node in _nodes(tree):
+        tensors = {key: value for key, value in _items(node).items() if isinstance(value, TensorData)}
+        if tensors:
+            yield path, tensors
+
+
+def _nodes(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every mapping, list and object with its path, outer ones first; each one once."""
+    waiting = deque([("", tree)])
     seen: set[int] = set()
     while waiting:
-        path, node = waiting.pop(0)
+        path, node = waiting.popleft()
         if id(node) in seen or len(seen) > _MAX_NODES:
             continue
         seen.add(id(node))
-        items = _items(node)
-        tensors = {key: value for key, value in items.items() if isinstance(value, TensorData)}
-        if tensors:
-            yield path, tensors
-        for key, value in items.items():
+        yield path, node
+        for key, value in _items(node).items():
             if isinstance(value, (dict, list, tuple, Opaque)):
                 waiting.append((f"{path}.{key}" if path else key, value))
 
@@ -104,7 +110,7 @@ def _items(node: Any) -> dict[str, Any]:
         if is_module(node):
             return {}
         state = node.state if isinstance(node.state, dict) else {}
-        node = {**state, **node.items}
+        node = {**dict(enumerate(node.arguments)), **state, **node.items}
     if isinstance(node, dict):
         return {str(key): value for key, value in node.items() if isinstance(key, (str, int))}
     if isinstance(node, (list, tuple)):
@@ -142,7 +148,7 @@ def _is_counter(key: str, shapes: Shapes) -> bool:
 def _nothing_fits(
     tree: Any, dictionaries: list[tuple[str, dict[str, TensorData]]], shapes: Shapes
 ) -> CheckpointError:
-    modules = [node.name for node in _objects(tree) if is_module(node)]
+    modules = [node.name for _, node in _nodes(tree) if is_module(node)]
     if modules:
         return CheckpointError(
             f"holds a whole model ({modules[0]}), whose loading would run its code",
@@ -164,12 +170,6 @@ def _nothing_fits(
     text = "; ".join(f"{len(found)} {what}: {listed(found)}" for what, found in problems.items() if found)
     where = f" (nearest: {name})" if name else ""
     return CheckpointError(f"the weights do not fit the model{where}: {text or 'no prefix covers all keys'}")
-
-
-def _objects(tree: Any) -> Iterator[Any]:
-    """Yield the file's top and, where it is a mapping or list, its direct parts."""
-    yield tree
-    yield from _items(tree).values()
 
 
 def _overlap(tensors: dict[str, TensorData], shapes: Shapes) -> int:

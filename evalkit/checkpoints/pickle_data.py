@@ -29,6 +29,9 @@ _STORAGE_DTYPES = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
     "UntypedStorage": "uint8",
+    "QInt8Storage": "qint8",
+    "QUInt8Storage": "quint8",
+    "QInt32Storage": "qint32",
     "ComplexFloatStorage": "complex64",
     "ComplexDoubleStorage": "complex128",
 }
@@ -217,8 +220,10 @@ def _tensor(
     return TensorData(storage, dtype or storage.dtype, offset, shape, stride)
 
 
-def _rebuild_tensor(_: _Machine, storage: Any, offset: Any, shape: Any, stride: Any, *__: Any) -> Any:
-    return _tensor(storage, offset, shape, stride)
+def _rebuild_tensor(_: _Machine, storage: Any, offset: Any, shape: Any, stride: Any, *more: Any) -> Any:
+    # The last of (requires_grad, hooks, metadata) says that the values are to be negated or conjugated.
+    metadata = more[2] if len(more) > 2 else None  # noqa: PLR2004
+    return None if metadata else _tensor(storage, offset, shape, stride)
 
 
 def _rebuild_tensor_v3(

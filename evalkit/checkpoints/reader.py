@@ -87,6 +87,8 @@ def _read_bytes(path: Path) -> bytes:
 
 def _strided(data: TensorData, raw: memoryview) -> torch.Tensor:
     size, dtype = itemsize(data.dtype), getattr(torch, data.dtype)
+    if data.dtype.startswith(("qint", "quint")):
+        raise CheckpointError("is quantized, which is not read")
     available = len(raw) // size
     if data.storage.numel * itemsize(data.storage.dtype) > len(raw):
         raise CheckpointError("its storage is shorter than the file says")

@@ -3,6 +3,7 @@
 Commands are loaded when they are called, so that ``--help`` imports nothing heavy.
 """
 
+import errno
 import importlib
 import sys
 import traceback
@@ -11,7 +12,9 @@ from collections.abc import Sequence
 import click
 
 from evalkit import __version__
-from evalkit.errors import EvalkitError, ExitCode
+from evalkit.cli.console import abandon_stdout, tell
+from evalkit.display import MAX_TEXT, visible
+from evalkit.errors import EvalkitError, ExitCode, os_reason, reason_of
 
 COMMANDS = {
     "run": "Evaluate a model on data: documents, report and verdict.",
@@ -70,16 +73,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         return _complain(f"error[{error.slug}]", str(error), error.exit_code)
-    except Exception as error:  # noqa: BLE001 - the last resort: one line, and the traceback on request
-        if debug:
-            traceback.print_exc()
-        text = f"{type(error).__name__}: {error}. This is a bug in evalkit; --debug shows where"
-        return _complain("error[internal]", text, ExitCode.INTERNAL)
+    except OSError as error:
+        return _stdout_error(error, debug=debug)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the last resort
+        return _internal_error(error, debug=debug)
+
+
+def _stdout_error(error: OSError, *, debug: bool) -> int:
+    """Tell a reader that went away, or a full disk behind stdout, from a bug."""
+    if error.filename is not None or error.errno not in {errno.EPIPE, errno.ENOSPC, errno.EBADF}:
+        return _internal_error(error, debug=debug)
+    abandon_stdout()
+    if error.errno == errno.EPIPE:
+        return int(ExitCode.OK)
+    return _complain("error[output]", f"stdout cannot be written: {os_reason(error)}", ExitCode.OUTPUT)
+
+
+def _internal_error(error: BaseException, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    text = f"{reason_of(error)}. This is a bug in evalkit; --debug shows where"
+    return _complain("error[internal]", text, ExitCode.INTERNAL)
 
 
 def _usage_error(error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        print(error.format_message(), file=sys.stderr)
+        tell(error.format_message())
         return int(ExitCode.USAGE)
     context = getattr(error, "ctx", None)
     hint = f" Try: {context.command_path} --help" if context else ""
@@ -88,5 +107,5 @@ def _usage_error(error: click.ClickException) -> int:
 
 def _complain(kind: str, text: str, code: int) -> int:
     line = " ".join(text.split())
-    print(f"evalkit: {kind}: {line}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    tell(f"evalkit: {kind}: {visible(line, limit=MAX_TEXT)}")
     return int(code)

@@ -5,20 +5,35 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from evalkit.errors import OutputError, os_reason
 
 PLAIN_EVERY = 10.0
 
 
 def emit(text: str) -> None:
-    """Write data to stdout; a reader that went away does not change the exit code."""
+    """Write data to stdout.
+
+    A reader that went away, or a stdout that was closed from the start, does not change the exit code; a full
+    disk is an OutputError.
+    """
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
+    except OSError as error:
+        abandon_stdout()
+        raise OutputError(f"stdout cannot be written: {os_reason(error)}") from error
+
+
+def abandon_stdout() -> None:
+    """Send the rest nowhere: the interpreter would try, and complain, again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def emit_json(document: dict[str, Any]) -> None:
@@ -27,9 +42,10 @@ def emit_json(document: dict[str, Any]) -> None:
 
 
 def tell(text: str) -> None:
-    """Write a line for people to stderr."""
-    sys.stderr.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
-    sys.stderr.flush()
+    """Write a line for people to stderr; where nobody can read it, nothing is lost but the line."""
+    with suppress(OSError, AttributeError, ValueError):
+        sys.stderr.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+        sys.stderr.flush()
 
 
 @contextmanager
@@ -40,7 +56,7 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], No
     """
     if quiet:
         yield _silent
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         with _rich_bar(label) as update:
             yield update
     else:

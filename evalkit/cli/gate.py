@@ -1,17 +1,15 @@
 """``evalkit gate``: judge a run again."""
 
 from pathlib import Path
-from typing import Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
-from evalkit.errors import DocumentError, InvalidRunError, OutputError, SpecificationError
+from evalkit.errors import InvalidRunError, OutputError, SpecificationError
 from evalkit.gates import plan_gates
 from evalkit.result import FILE_NAME, EvalResult, read_result
 from evalkit.rundir import DOCUMENTS, is_blessed, open_run_directory
-from evalkit.spec import GateSpec, SourceMap, check_comparable, load_gate_file
+from evalkit.spec import GateSpec, SourceMap, check_comparable, load_gate_file, validate_gates
 
 
 @click.command("gate")
@@ -72,21 +70,14 @@ def _write(directory: Path, documents: dict[str, bytes | Path]) -> OutputError |
 
 def _stored_gates(result: EvalResult, directory: Path) -> tuple[tuple[GateSpec, ...], SourceMap]:
     source = SourceMap(str(directory / FILE_NAME))
-    raw: Any = result.spec.get("gates", ())
-    if not raw:
+    if not result.spec.get("gates"):
         raise SpecificationError(f"{directory}: the run has no gates", hint="Name a file with --gates")
-    try:
-        gates = TypeAdapter(tuple[GateSpec, ...]).validate_python([dict(gate) for gate in raw])
-    except (ValidationError, TypeError, ValueError) as error:
-        raise DocumentError(f"{directory / FILE_NAME}: spec.gates cannot be read") from error
-    return gates, source
+    return validate_gates({"gates": result.spec["gates"]}, source).gates, source
 
 
 def _stored_baseline(result: EvalResult, directory: Path) -> Path | None:
-    """Find the specification's baseline: its path is relative to the specification's own folder."""
-    stored = result.spec.get("baseline")
-    if not isinstance(stored, str):
+    """Find the specification's baseline: relative to the specification, which is relative to the run."""
+    stored, specification = result.spec.get("baseline"), result.provenance.get("specification")
+    if not isinstance(stored, str) or not isinstance(specification, str):
         return None
-    specification = result.provenance.get("specification")
-    folder = Path(specification).expanduser().parent if isinstance(specification, str) else directory
-    return folder / Path(stored).expanduser()
+    return directory / Path(specification).expanduser().parent / Path(stored).expanduser()

@@ -71,7 +71,9 @@ def command(
                 loaded,
                 names,
                 ledger=ledger,
-                provenance=collect_provenance(command=words, specification=specification, started=started),
+                provenance=collect_provenance(
+                    command=words, specification=specification, directory=output, started=started
+                ),
                 clock=time.perf_counter,
                 progress=progress,
                 limit=limit,

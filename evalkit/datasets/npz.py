@@ -1,5 +1,7 @@
 """Samples from one NumPy archive: ``x``, ``y``, optional ``id``; every other array is an attribute."""
 
+import stat
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from evalkit.datasets.labels import integral_labels
 from evalkit.datasets.source import Batch
 from evalkit.errors import DataError, listed, os_reason
 from evalkit.ledger import reserved
+from evalkit.sniff import HEAD_BYTES, foreign
 
 _OWN = ("x", "y", "id")
 
@@ -82,21 +85,38 @@ def open_npz(path: Path) -> NpzSource:
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file" if not path.exists() else f"{path}: is not a file")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening: a FIFO would wait for a writer
+            return _arrays_of(None, path, ("is not a file", None))
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                return {}
-            return {name: archive[name] for name in archive.files}
+            known = foreign(file.read(HEAD_BYTES))
+            file.seek(0)
+            archive = None if known else np.load(file, allow_pickle=False)
+            return _arrays_of(archive, path, known)
+    except DataError:
+        raise
     except Exception as error:
         # A damaged archive can provoke any exception of zipfile, zlib, numpy or the parser of headers.
         pickled = "allow_pickle" in str(error)
-        text = (
+        reason = (
             "holds Python objects, which are not read" if pickled else f"cannot be read: {os_reason(error)}"
         )
-        raise DataError(f"{path}: {text.splitlines()[0]}") from error
+        raise DataError(f"{path}: {reason.splitlines()[0]}") from error
+
+
+def _arrays_of(archive: Any, path: Path, known: tuple[str, str | None] | None) -> dict[str, NDArray[Any]]:
+    if known is not None:
+        raise DataError(f"{path}: {known[0]}, not an npz archive", hint=known[1])
+    if isinstance(archive, np.ndarray):
+        raise DataError(f"{path}: a single array (npy); expected an npz archive with x and y")
+    repeated = [name for name, count in Counter(archive.zip.namelist()).items() if count > 1]
+    if repeated:
+        raise DataError(f"{path}: {listed(repeated)} stands twice in the archive")
+    arrays = {name: archive[name] for name in archive.files}
+    others = [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]
+    if others:
+        raise DataError(f"{path}: {listed(others)} is no array")
+    return arrays
 
 
 def _inputs(path: Path, x: NDArray[Any]) -> NDArray[Any]:
@@ -132,12 +152,18 @@ def _attributes(path: Path, arrays: dict[str, NDArray[Any]], n_samples: int) -> 
             )
         if reserved(name):
             raise DataError(f"{path}: the attribute {name!r} has the name of one of the ledger's own columns")
-        if values.dtype.kind not in "fiubUSM":
-            raise DataError(f"{path}: the attribute {name!r} has type {values.dtype}, which no table has")
-    return {
-        name: np.array([_text(value) for value in values.tolist()]) if values.dtype.kind in "US" else values
-        for name, values in found.items()
-    }
+    return {name: _column(path, name, values) for name, values in found.items()}
+
+
+def _column(path: Path, name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return an attribute as a column that a table can hold: text, numbers, or times to the microsecond."""
+    if values.dtype.kind in "US":
+        return np.array([_text(value) for value in values.tolist()])
+    if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] != "generic":
+        return values.astype("datetime64[us]")
+    if values.dtype.kind in "fiub" and values.dtype.itemsize <= 8:  # noqa: PLR2004 - no long double
+        return values.astype(values.dtype.newbyteorder("="))
+    raise DataError(f"{path}: the attribute {name!r} has type {values.dtype}, which no table has")
 
 
 def _text(value: Any) -> str:

@@ -106,7 +106,7 @@ def _forward(
         return model(*inputs)
     except EvalkitError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in inputs)
         where = f"batch {position} (samples {index[0]} to {index[-1]}, input {shapes})"
         raise InvalidRunError(f"the model raised on {where}: {reason_of(error)}", check="forward") from error

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from evalkit.errors import InvalidRunError, ModelError, listed
 
 TOLERANCE = 1e-3
+_EXACT_INTEGERS = 2**53
 
 
 def selected(output: Any, select: int | str | None) -> torch.Tensor:
@@ -20,9 +21,7 @@ def selected(output: Any, select: int | str | None) -> torch.Tensor:
     if select is None:
         if isinstance(output, torch.Tensor):
             return output
-        raise ModelError(
-            f"the model returns {_shape(output)}", hint=f"Set model.select to {_choices(output)}"
-        )
+        raise ModelError(f"the model returns {_shape(output)}", hint=_choices(output))
     chosen = _pick(output, select)
     if not isinstance(chosen, torch.Tensor):
         raise ModelError(f"model.select: {select!r} is not a tensor in {_shape(output)}")
@@ -44,9 +43,13 @@ def host_array(output: torch.Tensor, *, n_samples: int, n_classes: int) -> NDArr
             f"the model has {output.shape[1]} outputs, but {n_classes} class names are declared",
             hint="One column for two classes is not available yet" if output.shape[1] == 1 else None,
         )
-    if output.is_complex():
-        raise ModelError("the model returns complex numbers")
-    dtype = torch.float64 if output.dtype == torch.float64 else torch.float32
+    if output.is_complex() or output.layout != torch.strided:
+        raise ModelError("the model returns complex numbers or a sparse tensor")
+    # Integers are exact in float64 up to 2**53; float32 would merge neighbours from 2**24 on.
+    exact = output.dtype == torch.float64 or not output.is_floating_point()
+    if exact and not output.is_floating_point() and bool((output.long().abs() > _EXACT_INTEGERS).any()):
+        raise ModelError("the model returns integers beyond 2**53, which no float keeps apart")
+    dtype = torch.float64 if exact else torch.float32
     return np.asarray(output.detach().to("cpu", dtype).numpy())
 
 
@@ -84,7 +87,7 @@ def _pick(output: Any, select: int | str) -> Any:
         return output[select]
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"model.select: {select!r} is not in {_shape(output)}", hint=f"Set it to {_choices(output)}"
+            f"model.select: {select!r} is not in {_shape(output)}", hint=_choices(output)
         ) from error
 
 
@@ -100,7 +103,8 @@ def _shape(output: Any) -> str:
 
 def _choices(output: Any) -> str:
     if hasattr(output, "keys"):
-        return "one of " + listed(repr(str(key)) for key in output)
+        keys = listed(repr(str(key)) for key in output)
+        return f"Set model.select to one of {keys}"
     if isinstance(output, (tuple, list)):
-        return f"an index from 0 to {len(output) - 1}"
-    return "nothing: it has no parts to choose from"
+        return f"Set model.select to an index from 0 to {len(output) - 1}"  # noqa: S608 - words, not SQL
+    return "A model must return a tensor, or a tuple, list or mapping that holds one"

@@ -188,8 +188,8 @@ def _metrics_caption(result: EvalResult) -> str:
 
 
 def _metric_view(row: MetricRow) -> MetricView:
-    metric = METRICS[row.metric]
-    label = f"{metric.label}, {row.average}" if row.average else metric.label
+    label = METRICS[row.metric].label if row.metric in METRICS else row.metric
+    label = f"{label}, {row.average}" if row.average else label
     return MetricView(label, _value(row), _interval(row), _counts(row), _row_note(row))
 
 
@@ -254,7 +254,7 @@ def _status_word(status: str) -> str:
 
 
 def _model_facts(result: EvalResult) -> Facts:
-    model, spec = result.model, result.spec.get("model", {})
+    model, spec = result.model, result.spec.get("model") or {}
     decision = "argmax, the lowest index on a tie"
     if result.threshold is not None:
         decision = f"score of {visible(str(result.positive_class))} >= {result.threshold!r}"
@@ -277,7 +277,7 @@ def _model_facts(result: EvalResult) -> Facts:
 
 
 def _data_facts(result: EvalResult) -> Facts:
-    data, spec = result.data, result.spec.get("data", {})
+    data, spec = result.data, result.spec.get("data") or {}
     return _facts(
         ("Source", data.get("source")),
         ("Path", spec.get("path")),
@@ -294,7 +294,7 @@ def _data_facts(result: EvalResult) -> Facts:
 
 def _run_facts(result: EvalResult) -> Facts:
     run = result.run
-    seconds, rate = run.get("seconds", {}), run.get("samples_per_second")
+    seconds, rate = run.get("seconds") or {}, run.get("samples_per_second")
     return _facts(
         ("Device", run.get("used_device")),
         ("Batch size", run.get("batch_size")),
@@ -302,20 +302,22 @@ def _run_facts(result: EvalResult) -> Facts:
         ("Threads", run.get("threads")),
         ("Precision", run.get("precision")),
         ("Seed", run.get("seed")),
-        ("Inference", None if "inference" not in seconds else f"{seconds['inference']:.2f} s"),
-        ("Samples per second", None if rate is None else f"{rate:.0f}"),
+        ("Inference", _seconds(seconds.get("inference"))),
+        ("Samples per second", f"{rate:.0f}" if isinstance(rate, (int, float)) else None),
     )
 
 
 def _provenance_facts(result: EvalResult) -> Facts:
     found = result.provenance
     git = found.get("git")
-    commit = None if not git else f"{git['commit']}{' (with uncommitted changes)' if git['dirty'] else ''}"
+    commit = (
+        None if not git else f"{git.get('commit')}{' (with uncommitted changes)' if git.get('dirty') else ''}"
+    )
     return _facts(
         ("Started", found.get("started")),
         ("Command", _joined(found.get("command"), " ")),
         ("Specification", found.get("specification")),
-        *((name, version) for name, version in found.get("versions", {}).items()),
+        *((name, version) for name, version in (found.get("versions") or {}).items()),
         ("Platform", found.get("platform")),
         ("Commit", commit),
         *((f"Digest of {name}", digest) for name, digest in result.digests.items()),
@@ -323,8 +325,12 @@ def _provenance_facts(result: EvalResult) -> Facts:
 
 
 def _methods(result: EvalResult) -> Facts:
-    used = dict.fromkeys(row.metric for row in result.metrics)
+    used = dict.fromkeys(row.metric for row in result.metrics if row.metric in METRICS)
     return tuple((METRICS[slug].label, METRICS[slug].formula) for slug in used)
+
+
+def _seconds(value: Any) -> str | None:
+    return f"{value:.2f} s" if isinstance(value, (int, float)) else None
 
 
 def _facts(*pairs: tuple[str, Any]) -> Facts:

@@ -1,6 +1,13 @@
 """The validated specification: what to evaluate, on what, measured how, and judged by which gates."""
 
-from evalkit.spec.load import GateFile, Loaded, check_comparable, load_gate_file, load_specification
+from evalkit.spec.load import (
+    GateFile,
+    Loaded,
+    check_comparable,
+    load_gate_file,
+    load_specification,
+    validate_gates,
+)
 from evalkit.spec.schema import DataSpec, GateSpec, MetricsSpec, ModelSpec, RunSpec, Specification
 from evalkit.spec.source import SourceMap
 
@@ -17,4 +24,5 @@ __all__ = [
     "check_comparable",
     "load_gate_file",
     "load_specification",
+    "validate_gates",
 ]

@@ -94,10 +94,15 @@ def _from_here(dotted: str, value: Any, base: Path) -> Any:
 def load_gate_file(path: Path) -> tuple[GateFile, SourceMap]:
     """Read and validate a file of gates."""
     data, source = read_yaml(path)
-    gates = _validate(GateFile, data, source)
-    _check_baseline(gates.baseline, source)
-    check_gates(gates.gates, source, given=True)
-    return gates, source
+    return validate_gates(data, source), source
+
+
+def validate_gates(data: dict[str, Any], source: SourceMap) -> GateFile:
+    """Validate ``gates`` and ``baseline``, wherever they were written."""
+    found = _validate(GateFile, data, source)
+    _check_baseline(found.baseline, source)
+    check_gates(found.gates, source, given=True)
+    return found
 
 
 def check_gates(gates: Sequence[GateSpec], source: SourceMap, *, given: bool) -> None:
@@ -135,7 +140,7 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
 
 
 def _percent_hint(limit: float, upper: float | None) -> str:
-    return f" (did you mean {limit / 100:.2f}?)" if upper == 1 and 1 < limit <= 100 else ""  # noqa: PLR2004
+    return f" (did you mean {limit / 100:g}?)" if upper == 1 and 1 < limit <= 100 else ""  # noqa: PLR2004
 
 
 def _check_values(spec: Specification, source: SourceMap) -> None:
@@ -241,8 +246,18 @@ def _message(model: type[Block], path: KeyPath, errors: list[ErrorDetails]) -> s
         return f"must be {expected}, got {value!r}{nearest(str(value), allowed)}"
     if any(item["type"] == "string_type" for item in errors) and isinstance(value, (bool, int, float)):
         return f"must be text, got {value!r} (quote it)"
+    if isinstance(value, str) and any(item["type"] == "float_type" for item in errors) and _is_number(value):
+        return f"must be a number, and YAML reads {value} as text (write {float(value)!r})"
     texts = dict.fromkeys(item["msg"].removeprefix("Value error, ") for item in errors)
     return f"{' or '.join(_lower(text) for text in texts)}, got {value!r}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _lower(text: str) -> str:

@@ -4,6 +4,7 @@ A field marked :class:`Later` is parsed and checked, but refused unless it holds
 acts on: a key is never ignored.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -34,6 +35,30 @@ Number = Annotated[
 Positive = Annotated[StrictInt, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Scalar = StrictBool | StrictInt | Annotated[float, Field(strict=True)] | StrictStr
+
+
+def _check_plain(value: Any) -> Any:
+    """Refuse what a document could not hold, or would hold as something else: dates, bytes, NaN, odd keys."""
+    if isinstance(value, dict):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            raise ValueError(f"keys must be text, got {odd[0]!r} (quote it)")
+        for child in value.values():
+            _check_plain(child)
+    elif isinstance(value, list):
+        for child in value:
+            _check_plain(child)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("must be finite")
+    elif value is not None and not isinstance(value, (str, int)):
+        raise ValueError(
+            f"must be text, a number, a list or a mapping, got a {type(value).__name__} (quote it)"
+        )
+    return value
+
+
+Plain = Annotated[Any, BeforeValidator(_check_plain)]
 
 
 class Block(BaseModel):
@@ -78,7 +103,7 @@ class ModelSpec(Block):
     """Which model: code that the user trusts, and a checkpoint that nobody has to."""
 
     factory: StrictStr
-    args: dict[StrictStr, Any] = {}
+    args: dict[StrictStr, Plain] = {}
     checkpoint: StrictStr | None = None
     weights: StrictStr | None = None
     sha256: Annotated[StrictStr, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
@@ -131,7 +156,7 @@ class RunSpec(Block):
     device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     workers: Annotated[StrictInt, Field(ge=0)] = 0
     precision: Annotated[Literal["exact", "amp", "fast"], Later()] = "exact"
-    seed: StrictInt = 0
+    seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
     audit: Annotated[Literal["standard", "full", "off"], Later()] = "standard"
     stochastic: Annotated[StrictBool, Later()] = False
     ledger: Annotated[Literal["full", "none"], Later()] = "full"
@@ -150,7 +175,7 @@ class MetricsSpec(Block):
 
     names: Literal["default"] | tuple[StrictStr, ...] = "default"
     averages: tuple[Literal["micro", "macro", "weighted", "samples"], ...] = ("micro", "macro", "weighted")
-    interval: Share = 0.95
+    interval: Annotated[float, Field(gt=0, le=0.999999)] = 0.95
     interval_method: Annotated[Literal["closed", "bootstrap"], Later()] = "closed"
     classes: Literal["present", "declared", "supported"] = "present"
     zero_division: Literal[0, "nan"] = 0
@@ -169,6 +194,9 @@ class BaselineCheckpoint(Block):
     checkpoint: StrictStr
     weights: StrictStr | None = None
     sha256: StrictStr | None = None
+
+
+Rule = Literal["min", "max", "max_drop"]
 
 
 class GateSpec(Block):
@@ -193,9 +221,9 @@ class GateSpec(Block):
     on_inconclusive: Annotated[Literal["exit", "fail"] | None, Later()] = None
     advisory: StrictBool = False
 
-    def rules(self) -> dict[str, float]:
+    def rules(self) -> dict[Rule, float]:
         """Return the limits that are set."""
-        limits = {name: getattr(self, name) for name in ("min", "max", "max_drop", "min_gain")}
+        limits: dict[Rule, float | None] = {"min": self.min, "max": self.max, "max_drop": self.max_drop}
         return {name: limit for name, limit in limits.items() if limit is not None}
 
 

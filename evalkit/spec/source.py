@@ -9,6 +9,7 @@ import yaml
 
 from evalkit.errors import SpecificationError, os_reason
 
+_TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 KeyPath = tuple[str | int, ...]
 
 
@@ -100,7 +101,7 @@ def override(data: dict[str, Any], path: Sequence[str], value: Any, *, flag: str
                     where[part] = {}
                 where = where[key]
         except (TypeError, IndexError) as error:
-            raise SpecificationError(f"{flag}: no key {format_path(tuple(done))} to set") from error
+            raise SpecificationError(f"{flag}: there is no {format_path(tuple(done))} to set") from error
     return tuple(done)
 
 
@@ -108,8 +109,10 @@ def _walk(node: yaml.Node, path: KeyPath, source: SourceMap) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise SpecificationError(f"{source.name}:{key.start_mark.line + 1}: a key must be a word")
+            if key.tag not in _TEXT_TAGS:
+                raise SpecificationError(
+                    f"{source.name}:{key.start_mark.line + 1}: a key must be text (quote it)"
+                )
             here = (*path, key.value)
             if key.value in seen:
                 raise SpecificationError(
