@@ -19,8 +19,3 @@ def check_class_names(names: Sequence[str], *, where: str) -> tuple[str, ...]:
     if repeated:
         raise SpecificationError(f"{where}: class names must be unique, repeated: {listed(repeated)}")
     return tuple(names)
-
-
-def ranks(class_names: Sequence[str]) -> dict[str, int]:
-    """Map each name to its rank among the sorted names: a number that no output order can change."""
-    return {name: rank for rank, name in enumerate(sorted(class_names))}

@@ -47,23 +47,35 @@ class OrderFreeDigest:
         return hashlib.sha256(b"".join(part.to_bytes(8, "little") for part in parts)).hexdigest()
 
 
-def positional_data_digest(ranks: NDArray[np.int64], sorted_names: Sequence[str]) -> str:
-    """Digest labels whose samples are known by position alone.
+class DataDigest:
+    """Digests the question's data as it goes by: who was asked about, and the *name* of each true class.
 
-    Args:
-        ranks: Each sample's true class as its rank among the sorted names, in index order, shape (n,).
-        sorted_names: The class names, sorted; never the model's output order.
+    Samples known by position count in the order in which they are added, each label as its rank among the
+    sorted class names; samples with ids count as (id, class name) pairs in any order. Output order of the
+    classes never goes in.
     """
-    digest = hashlib.sha256(_names_bytes(sorted_names))
-    digest.update(np.ascontiguousarray(ranks, dtype="<i8").tobytes())
-    return digest.hexdigest()
 
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self._names = list(class_names)
+        ranks = {name: rank for rank, name in enumerate(sorted(class_names))}
+        self._ranks = np.array([ranks[name] for name in class_names], dtype="<i8")
+        self._header = _names_bytes(sorted(class_names))
+        self._positional = hashlib.sha256(self._header)
+        self._named = OrderFreeDigest()
 
-def named_data_digest(ids: Iterable[str], labels: Iterable[str], sorted_names: Sequence[str]) -> str:
-    """Digest (sample id, name of the true class) pairs, in any order."""
-    pairs = (_names_bytes(pair) for pair in zip(ids, labels, strict=True))
-    content = OrderFreeDigest.of(pairs).hexdigest()
-    return hashlib.sha256(_names_bytes(sorted_names) + content.encode()).hexdigest()
+    def add(self, y_true: NDArray[np.int64], ids: Sequence[str] | None) -> None:
+        """Take class indices, shape (n,), and the ids of the samples, where they have any."""
+        if ids is None:
+            self._positional.update(self._ranks[y_true].tobytes())
+        else:
+            labels = [self._names[label] for label in y_true.tolist()]
+            self._named += OrderFreeDigest.of(_names_bytes(pair) for pair in zip(ids, labels, strict=True))
+
+    def hexdigest(self) -> str:
+        """Return 64 hexadecimal digits."""
+        if not self._named.n_items:
+            return self._positional.hexdigest()
+        return hashlib.sha256(self._header + self._named.hexdigest().encode()).hexdigest()
 
 
 def array_items(inputs: Sequence[NDArray[np.generic]]) -> Iterable[bytes]:

@@ -1,8 +1,8 @@
-"""The trunk: a specification's model and data become one EvalResult and a ledger."""
+"""The trunk: a model and data become one EvalResult and a ledger, whichever door they came through."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +10,64 @@ import numpy as np
 import torch
 
 from evalkit.catalogue import DEFAULT_NAMES
-from evalkit.checkpoints.contract import positive_index
 from evalkit.checkpoints.data import dtype_name
-from evalkit.checkpoints.factory import build_model, import_path
-from evalkit.checkpoints.loading import LoadedWeights, load_weights
-from evalkit.classes import ranks
 from evalkit.counts import ConfusionCounts, LabelCounter
-from evalkit.datasets import check_range, open_npz
-from evalkit.digests import named_data_digest, positional_data_digest
+from evalkit.datasets import Source, check_range
+from evalkit.digests import DataDigest
 from evalkit.errors import DataError, InvalidRunError
-from evalkit.inference import Decision, Inference, batch_list, evaluation_mode, pick_device, predict
+from evalkit.inference import Decision, Inference, batch_list, evaluation_mode, predict
 from evalkit.integrity import IntegrityLog, check_unchanged, model_digest
 from evalkit.ledger import PredictionBatch, open_ledger
 from evalkit.metrics import Policy
 from evalkit.result import EvalResult, Partial, counts_fields
-from evalkit.rows import metric_rows
+from evalkit.rows import MetricRow, metric_rows
 from evalkit.signature import signature
-from evalkit.spec import Loaded
 
-DEFAULT_THRESHOLD = 0.5
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is evaluated, and how: everything that the trunk needs to know.
+
+    Attributes:
+        name, task: Of the run.
+        model: On its device, weights loaded.
+        weights_sha256: Of the checkpoint file; None where the model came without one.
+        model_facts: What the document says about the model.
+        source: The samples.
+        where: Names the data in messages.
+        class_names: In the model's output order.
+        classes_assumed: True where they were taken from the data itself.
+        decision: The rule from scores to classes.
+        select: Which part of the model's output holds the scores.
+        device, batch_size, workers: How to run.
+        exclude: Leave unreadable samples out instead of refusing.
+        policy, averages, metric_names, level: What to compute.
+        spec: The resolved specification without ``run``; run: that block.
+    """
+
+    name: str
+    task: str
+    model: torch.nn.Module
+    weights_sha256: str | None
+    model_facts: dict[str, Any]
+    source: Source
+    where: str
+    class_names: tuple[str, ...]
+    classes_assumed: bool
+    decision: Decision
+    select: int | str | None
+    device: torch.device
+    batch_size: int
+    workers: int
+    exclude: bool = False
+    policy: Policy = field(default_factory=Policy)
+    averages: Sequence[str] = ("micro", "macro", "weighted")
+    metric_names: Sequence[str] = DEFAULT_NAMES
+    level: float = 0.95
+    spec: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +83,21 @@ class Evaluation:
     failure: InvalidRunError | None
 
 
-def evaluate_specification(
-    loaded: Loaded,
-    class_names: tuple[str, ...],
+def evaluate(
+    setup: Setup,
     *,
+    integrity: IntegrityLog,
     ledger: Path,
     provenance: dict[str, Any],
     clock: Callable[[], float],
     progress: Progress,
     limit: int | None = None,
 ) -> Evaluation:
-    """Build, load, run and count.
+    """Run and count.
 
     Args:
-        loaded: The specification.
-        class_names: In the model's output order.
+        setup: What to evaluate.
+        integrity: Filled with the outcome of every check.
         ledger: Where the per-sample table is written; absent afterwards where the run is invalid.
         provenance: Facts about machine and command.
         clock: Seconds from any start.
@@ -67,220 +105,182 @@ def evaluate_specification(
         limit: Evaluate only the first samples; the result is partial then.
 
     Raises:
-        EvalkitError: The model cannot be built, or an input is refused. An invalid run does not raise.
+        EvalkitError: The model returns what was not declared, or an input is refused. An invalid run does
+            not raise.
     """
-    run = _Run(loaded, class_names, clock, limit)
+    run = _Run(setup, integrity, clock, limit)
     try:
-        with import_path(loaded.base):  # a forward pass may import, too
-            counts = run.count(ledger, progress)
+        counts = run.count(ledger, progress)
         return Evaluation(run.document(counts, provenance), None)
     except InvalidRunError as error:
         ledger.unlink(missing_ok=True)
-        run.integrity.record(error.check, "fail", error.message)
+        integrity.record(error.check, "fail", error.message)
         return Evaluation(run.document(None, provenance), error)
 
 
 class _Run:
-    """One evaluation: what is set up before the loop and what the document needs after it."""
+    """One pass: what the loop fills in, and the document that is made of it."""
 
     def __init__(
-        self, loaded: Loaded, class_names: tuple[str, ...], clock: Callable[[], float], limit: int | None
+        self, setup: Setup, integrity: IntegrityLog, clock: Callable[[], float], limit: int | None
     ) -> None:
-        spec = loaded.spec
-        self.loaded = loaded
-        self.class_names = class_names
+        self.setup = setup
+        self.integrity = integrity
         self.clock = clock
-        self.started = clock()
-        self.decision = _decision(loaded, class_names)
-        self.device = pick_device(spec.run.device)
-        self.integrity = IntegrityLog()
-        torch.manual_seed(spec.run.seed)
-        self.model = build_model(spec.model.factory, spec.model.args, base=loaded.base)
-        self.weights = self._load()
-        self.model.to(self.device)
-        self.source = open_npz(loaded.resolve(spec.data.path))
-        self._check_labels()
-        self.n_samples = len(self.source) if limit is None else min(limit, len(self.source))
-        self.state = Inference(np.zeros(self.n_samples, np.uint8))
-        self.seconds: dict[str, float] = {"setup": clock() - self.started}
-
-    def _load(self) -> LoadedWeights:
-        model = self.loaded.spec.model
-        assert model.checkpoint is not None  # the specification's own check
-        path = self.loaded.resolve(model.checkpoint)
-        found = load_weights(self.model, path, weights=model.weights, sha256=model.sha256)
-        texts = {
-            "crc_verified": ("ok", "the file's checksums hold"),
-            "crc_not_recorded": ("warn", "the file carries no checksums"),
-            "not_verifiable": ("warn", "this format has no checksums"),
-        }
-        status, text = texts[found.checkpoint.integrity]
-        if model.sha256 is not None:
-            status, text = "ok", "the file's sha256 is the pinned one"
-        self.integrity.record("file_integrity", "ok" if status == "ok" else "warn", text)
-        return found
-
-    def _check_labels(self) -> None:
-        """Refuse labels outside the classes; where the classes are the mistake, say that instead."""
-        where = str(self.loaded.resolve(self.loaded.spec.data.path))
-        try:
-            check_range(self.source.y, n_classes=len(self.class_names), where=where)
-        except DataError:
-            with suppress(InvalidRunError), evaluation_mode(self.model):
-                next(self._predict(1, Inference(np.zeros(1, np.uint8))))
-            raise
-
-    def _predict(self, n_samples: int, state: Inference) -> Iterator[PredictionBatch]:
-        spec = self.loaded.spec
-        return predict(
-            self.model,
-            self.source,
-            batch_list(n_samples, spec.run.batch_size),
-            decision=self.decision,
-            n_classes=len(self.class_names),
-            select=spec.model.select,
-            device=self.device,
-            dtype=_floating_dtype(self.model),
-            workers=spec.run.workers if n_samples > 1 else 0,
-            state=state,
-        )
+        self.n_asked = len(setup.source) if limit is None else min(limit, len(setup.source))
+        if self.n_asked == 0:
+            raise DataError(f"{setup.where}: holds no samples")
+        self.state = Inference(np.zeros(self.n_asked, np.uint8))
+        self.data = DataDigest(setup.class_names)
+        self.seconds = 0.0
 
     def count(self, ledger: Path, progress: Progress) -> ConfusionCounts:
         """Run the loop; the counts come from the same arrays that go to the ledger."""
-        before, start = model_digest(self.model), self.clock()
-        counter, done = LabelCounter(len(self.class_names)), 0
-        with open_ledger(ledger, self.decision.output) as writer, evaluation_mode(self.model):
-            for batch in self._predict(self.n_samples, self.state):
+        setup = self.setup
+        self._check_labels()
+        before, start = model_digest(setup.model), self.clock()
+        counter = LabelCounter(len(setup.class_names))
+        with open_ledger(ledger, setup.decision.output) as writer, evaluation_mode(setup.model):
+            for batch in self._predict(self.n_asked, self.state, setup.workers):
                 counter.add(batch.y_true, batch.y_pred)
+                self.data.add(batch.y_true, batch.ids)
                 writer.write(batch)
-                done += len(batch.index)
-                progress(done, self.n_samples)
-        self.seconds["inference"] = self.clock() - start
+                progress(self.state.n_evaluated, self.n_asked)
+        self.seconds = self.clock() - start
         self.state.check_complete()
-        check_unchanged(before, model_digest(self.model))
+        check_unchanged(before, model_digest(setup.model))
         counts = counter.result()
-        if int(counts.n_samples) != self.n_samples:
-            raise InvalidRunError(
-                f"counts sum to {counts.n_samples}, not {self.n_samples}", check="seen_once"
-            )
-        self.integrity.ok(
-            ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
-        )
-        if self.decision.output == "probabilities":
-            self.integrity.ok(["probabilities"])
+        self._check_sum(counts)
+        checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
+        self.integrity.ok([*checks, "probabilities"] if setup.decision.output == "probabilities" else checks)
         return counts
+
+    def _check_sum(self, counts: ConfusionCounts) -> None:
+        n_evaluated = self.state.n_evaluated
+        if n_evaluated == 0:
+            raise DataError(f"{self.setup.where}: none of {self.n_asked} samples can be read")
+        if int(counts.n_samples) != n_evaluated:
+            raise InvalidRunError(f"counts sum to {counts.n_samples}, not {n_evaluated}", check="seen_once")
+
+    def _check_labels(self) -> None:
+        """Refuse labels outside the classes; where the classes are the mistake, say that instead."""
+        labels = self.setup.source.labels()
+        if labels is None:
+            return
+        try:
+            check_range(labels, n_classes=len(self.setup.class_names), where=self.setup.where)
+        except DataError:
+            with suppress(InvalidRunError), evaluation_mode(self.setup.model):
+                next(self._predict(1, Inference(np.zeros(1, np.uint8)), 0), None)
+            raise
+
+    def _predict(self, n_samples: int, state: Inference, workers: int) -> Iterator[PredictionBatch]:
+        setup = self.setup
+        return predict(
+            setup.model,
+            setup.source,
+            batch_list(n_samples, setup.batch_size),
+            decision=setup.decision,
+            n_classes=len(setup.class_names),
+            select=setup.select,
+            device=setup.device,
+            dtype=floating_dtype(setup.model),
+            workers=workers,
+            exclude=setup.exclude,
+            state=state,
+        )
 
     def document(self, counts: ConfusionCounts | None, provenance: dict[str, Any]) -> EvalResult:
         """Write down what was found; without counts the run is invalid and holds no number."""
-        spec, digests = self.loaded.spec, self._digests()
-        policy = Policy(spec.metrics.classes, spec.metrics.zero_division)
-        positive = self.decision.positive
-        whole = len(self.source)
+        setup, state = self.setup, self.state
+        positive = setup.decision.positive
+        n_samples = self.n_asked if counts is None else int(counts.n_samples)
+        complete = state.inputs.n_items == n_samples
+        digests = {
+            "data": self.data.hexdigest() if complete else None,
+            "inputs": state.inputs.hexdigest() if complete else None,
+            "weights": setup.weights_sha256,
+        }
         numbers: dict[str, Any] = {"counts": None, "metrics": ()}
         if counts is not None:
-            numbers = {**counts_fields(counts), "metrics": tuple(self._rows(counts, policy))}
+            numbers = {**counts_fields(counts), "metrics": tuple(self._rows(counts))}
+        whole = len(setup.source)
         return EvalResult.model_construct(
-            name=spec.name,
-            task=spec.task,
+            name=setup.name,
+            task=setup.task,
             valid=counts is not None,
-            partial=None if self.n_samples == whole else Partial(limit=self.n_samples, of=whole),
+            partial=None if self.n_asked == whole else Partial(limit=self.n_asked, of=whole),
             signature=signature(
-                task=spec.task,
-                positive=None if positive is None else self.class_names[positive],
-                class_names=self.class_names,
-                decide=self._decide_text(),
-                policy=policy,
-                n_samples=self.n_samples,
+                task=setup.task,
+                positive=None if positive is None else setup.class_names[positive],
+                class_names=setup.class_names,
+                decide=setup.decision.described,
+                policy=setup.policy,
+                n_samples=n_samples,
+                n_excluded=len(state.unreadable),
+                classes_assumed=setup.classes_assumed,
                 digests=digests,
                 torch_version=torch.__version__.partition("+")[0],
-                dtype=self.state.output_dtype,
+                dtype=state.output_dtype,
             ),
             digests=digests,
-            class_names=self.class_names,
-            positive_class=None if positive is None else self.class_names[positive],
-            threshold=self.decision.threshold,
-            n_samples=self.n_samples,
-            spec=self.loaded.document(),
+            class_names=setup.class_names,
+            positive_class=None if positive is None else setup.class_names[positive],
+            threshold=setup.decision.threshold,
+            n_samples=n_samples,
+            spec=setup.spec,
             integrity=self.integrity.rows(),
-            model=self._model_facts(),
+            model={**setup.model_facts, "output_dtype": state.output_dtype or None},
             data=self._data_facts(counts),
-            run=self._run_facts(),
+            run=self._run_facts(n_samples),
             provenance=provenance,
             **numbers,
         )
 
-    def _rows(self, counts: ConfusionCounts, policy: Policy) -> list[Any]:
-        spec = self.loaded.spec
-        extra = () if spec.metrics.names == "default" else spec.metrics.names
-        gated = [gate.metric for gate in spec.gates]
-        averages = {*spec.metrics.averages, *(gate.average for gate in spec.gates if gate.average)}
+    def _rows(self, counts: ConfusionCounts) -> list[MetricRow]:
+        setup = self.setup
         return metric_rows(
             counts,
-            self.class_names,
-            policy=policy,
-            names=[*DEFAULT_NAMES, *extra, *gated],
-            averages=sorted(averages),
-            level=spec.metrics.interval,
+            setup.class_names,
+            policy=setup.policy,
+            names=setup.metric_names,
+            averages=setup.averages,
+            level=setup.level,
         )
 
-    def _digests(self) -> dict[str, str | None]:
-        y_true = self.source.y[: self.n_samples]
-        names = sorted(self.class_names)
-        if self.source.ids is None:
-            order = ranks(self.class_names)
-            by_index = np.array([order[name] for name in self.class_names], np.int64)
-            data = positional_data_digest(by_index[y_true], names)
-        else:
-            labels = [self.class_names[label] for label in y_true.tolist()]
-            data = named_data_digest(self.source.ids[: self.n_samples], labels, names)
-        complete = self.state.inputs.n_items == self.n_samples
-        return {
-            "data": data,
-            "inputs": self.state.inputs.hexdigest() if complete else None,
-            "weights": self.weights.checkpoint.sha256,
-        }
-
-    def _decide_text(self) -> str:
-        threshold = self.decision.threshold
-        return self.decision.text if threshold is None else f"{self.decision.text}({threshold:g})"
-
-    def _model_facts(self) -> dict[str, Any]:
-        spec, parameters = self.loaded.spec.model, list(self.model.parameters())
-        return {
-            "factory": spec.factory,
-            "class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
-            "n_parameters": sum(parameter.numel() for parameter in parameters),
-            "dtype": dtype_name(_floating_dtype(self.model) or "none"),
-            "output": spec.output,
-            "output_dtype": self.state.output_dtype or None,
-            **self.weights.facts(),
-        }
-
     def _data_facts(self, counts: ConfusionCounts | None) -> dict[str, Any]:
-        facts = self.source.facts()
-        if counts is not None:
-            facts["n_ties"] = self.state.n_ties
-        return {**facts, "n_evaluated": self.n_samples, "input_cast": self.state.input_cast}
-
-    def _run_facts(self) -> dict[str, Any]:
-        seconds = {**self.seconds, "total": self.clock() - self.started}
-        inference = seconds.get("inference")
+        state = self.state
         return {
-            **self.loaded.spec.run.model_dump(mode="json"),
-            "used_device": str(self.device),
+            **self.setup.source.facts(),
+            "n_evaluated": 0 if counts is None else int(counts.n_samples),
+            "n_unreadable": len(state.unreadable),
+            "unreadable": [f"{lost.name}: {lost.reason}" for lost in state.unreadable[:100]],
+            "modes": dict(sorted(state.modes.items())),
+            "classes_assumed": self.setup.classes_assumed,
+            "input_cast": state.input_cast,
+            "input_statistics": state.statistics.summary(),
+            "n_ties": state.n_ties,
+        }
+
+    def _run_facts(self, n_samples: int) -> dict[str, Any]:
+        return {
+            **self.setup.run,
+            "used_device": str(self.setup.device),
             "threads": torch.get_num_threads(),
-            "seconds": seconds,
-            "samples_per_second": self.n_samples / inference if inference else None,
+            "seconds": {"inference": self.seconds},
+            "samples_per_second": n_samples / self.seconds if self.seconds else None,
         }
 
 
-def _decision(loaded: Loaded, class_names: tuple[str, ...]) -> Decision:
-    model, positive = loaded.spec.model, positive_index(loaded, class_names)
-    if positive is None:
-        return Decision(loaded.spec.task, model.output)
-    threshold = DEFAULT_THRESHOLD if model.threshold is None else float(str(model.threshold))
-    return Decision(loaded.spec.task, model.output, positive, threshold)
-
-
-def _floating_dtype(model: torch.nn.Module) -> torch.dtype | None:
+def floating_dtype(model: torch.nn.Module) -> torch.dtype | None:
+    """Return the model's floating type, which floating inputs take; None where it has none."""
     return next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
+
+
+def module_facts(model: torch.nn.Module) -> dict[str, Any]:
+    """Return what a document says about any module."""
+    return {
+        "class": f"{type(model).__module__}.{type(model).__qualname__}",
+        "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "dtype": dtype_name(floating_dtype(model) or "none"),
+    }

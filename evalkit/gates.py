@@ -19,6 +19,8 @@ from evalkit.rows import MetricRow, RowKey, describe, possible_keys, row_key
 from evalkit.spec import GateSpec, SourceMap
 from evalkit.verdict import Baseline, Check, Outcome, Rule, Verdict, worst
 
+MAX_UNREADABLE = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedGate:
@@ -206,6 +208,9 @@ def _unknown(result: EvalResult, row: MetricRow | None) -> tuple[str, str] | Non
         return "invalid_run", "the run is invalid"
     if result.partial is not None:
         return "partial", f"only {result.partial.limit} of {result.partial.of} samples were evaluated"
+    unreadable, found = result.data.get("n_unreadable") or 0, result.data.get("n_samples") or 0
+    if unreadable > MAX_UNREADABLE * found:
+        return "unreadable", f"{unreadable} of {found} samples could not be read, over 1 %"
     if row is None:
         return "missing", "the run does not have this row"
     if row.value is None:

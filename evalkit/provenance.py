@@ -15,24 +15,26 @@ _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "safetensors
 
 
 def collect_provenance(
-    *, command: Sequence[str], specification: Path, directory: Path, started: str
+    *, command: Sequence[str], specification: Path | None, base: Path, directory: Path, started: str
 ) -> dict[str, Any]:
     """Collect what a reader needs to repeat a run.
 
     Args:
         command: The words of the command line.
-        specification: The file, as it was named.
-        directory: The run's folder, which the specification's path is written relative to.
+        specification: The file, as it was named; None where flags said everything.
+        base: The folder that the specification's paths are relative to.
+        directory: The run's folder, which the two are written relative to.
         started: The time in ISO 8601, from the caller's clock.
     """
     return {
         "started": started,
         "command": [without_home(word) for word in command],
-        "specification": portable_path(specification, base=directory),
+        "specification": None if specification is None else portable_path(specification, base=directory),
+        "base": portable_path(base, base=directory),
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count(),
-        "git": _git(specification.parent),
+        "git": _git(base),
     }
 
 

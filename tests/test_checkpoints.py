@@ -28,6 +28,10 @@ from evalkit.checkpoints.reader import read_checkpoint
 from evalkit.errors import CheckpointError, ModelError
 
 
+def load(model, path, **options):
+    return load_weights(model, read_checkpoint(path), **options)
+
+
 def network(width=6):
     return nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 3))
 
@@ -126,7 +130,7 @@ def test_training_files_are_read(form, legacy, trained, tmp_path):
     path = tmp_path / "c.pt"
     torch.save(FORMS[form](trained.state_dict()), path, _use_new_zipfile_serialization=not legacy)
     model = network()
-    loaded = load_weights(model, path)
+    loaded = load(model, path)
     assert equal(model, trained)
     assert loaded.checkpoint.contents.format == ("legacy" if legacy else "zip")
     assert loaded.checkpoint.integrity == ("not_verifiable" if legacy else "crc_verified")
@@ -139,7 +143,7 @@ def test_every_pickle_protocol(protocol, legacy, trained, tmp_path):
     options = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": not legacy}
     torch.save({"model": trained.state_dict()}, tmp_path / "c.pt", **options)
     model = network()
-    load_weights(model, tmp_path / "c.pt")
+    load(model, tmp_path / "c.pt")
     assert equal(model, trained)
 
 
@@ -147,7 +151,7 @@ def test_safetensors(trained, tmp_path):
     """safetensors is read by its own library, prefix and all."""
     safetensors.torch.save_file(prefixed(trained.state_dict(), "model."), tmp_path / "c.safetensors")
     model = network()
-    assert load_weights(model, tmp_path / "c.safetensors").weights.prefix == "model."
+    assert load(model, tmp_path / "c.safetensors").weights.prefix == "model."
     assert equal(model, trained)
 
 
@@ -171,7 +175,7 @@ def test_views_and_layouts(tmp_path):
 def test_what_was_beside_the_weights_is_listed(trained, tmp_path):
     """Objects that only their own code could rebuild are named, not rebuilt."""
     torch.save({"model": trained.state_dict(), "args": argparse.Namespace(a=1)}, tmp_path / "c.pt")
-    facts = load_weights(network(), tmp_path / "c.pt").facts()
+    facts = load(network(), tmp_path / "c.pt").facts()
     assert facts["not_read"] == ["argparse.Namespace"]
     assert facts["weights"] == "model"
 
@@ -182,7 +186,7 @@ def test_casts_are_reported(trained, tmp_path):
         {k: v.half() if v.is_floating_point() else v for k, v in trained.state_dict().items()},
         tmp_path / "c.pt",
     )
-    assert load_weights(network(), tmp_path / "c.pt").casts == {"float16 -> float32": 8}
+    assert load(network(), tmp_path / "c.pt").casts == {"float16 -> float32": 8}
 
 
 def test_counters_of_old_files_may_be_missing(trained, tmp_path):
@@ -190,7 +194,7 @@ def test_counters_of_old_files_may_be_missing(trained, tmp_path):
     state = {k: v for k, v in trained.state_dict().items() if not k.endswith("num_batches_tracked")}
     torch.save(state, tmp_path / "c.pt")
     model = network()
-    loaded = load_weights(model, tmp_path / "c.pt")
+    loaded = load(model, tmp_path / "c.pt")
     assert loaded.weights.missing_counters == ("1.num_batches_tracked",)
     assert torch.equal(model[1].running_mean, trained[1].running_mean)
 
@@ -228,7 +232,7 @@ def test_weights_that_do_not_fit_are_refused(case, trained, tmp_path):
     model = network()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_weights(model, tmp_path / "c.pt")
+        load(model, tmp_path / "c.pt")
     assert "\n" not in str(caught.value)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
@@ -238,17 +242,17 @@ def test_one_of_several_can_be_named(trained, tmp_path):
     other = {key: value + 1 for key, value in trained.state_dict().items()}
     torch.save({"model": trained.state_dict(), "ema": {"shadow": other}}, tmp_path / "c.pt")
     model = network()
-    load_weights(model, tmp_path / "c.pt", weights="ema.shadow")
+    load(model, tmp_path / "c.pt", weights="ema.shadow")
     assert torch.equal(model[3].bias, trained[3].bias + 1)
     with pytest.raises(CheckpointError, match="no weights named 'emma'"):
-        load_weights(model, tmp_path / "c.pt", weights="emma")
+        load(model, tmp_path / "c.pt", weights="emma")
 
 
 def test_whole_models_are_refused_with_the_way_out(trained, tmp_path):
     """Loading one would run its code."""
     torch.save(trained, tmp_path / "c.pt")
     with pytest.raises(CheckpointError, match=r"whole model .*Sequential.*state_dict"):
-        load_weights(network(), tmp_path / "c.pt")
+        load(network(), tmp_path / "c.pt")
 
 
 def spoil_zip(path, change):
@@ -359,7 +363,7 @@ def test_truncated(share, kind, trained, tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: max(1, int(len(content) * share))])
     with pytest.raises(CheckpointError):
-        load_weights(network(), path)
+        load(network(), path)
 
 
 def written(kind, model, folder):
@@ -383,7 +387,7 @@ def test_bit_flips(kind, trained, tmp_path):
         path.write_bytes(spoiled)
         model = network()
         try:
-            load_weights(model, path)
+            load(model, path)
         except CheckpointError:
             continue
         assert kind != "zip" or equal(model, trained)
@@ -436,7 +440,7 @@ def test_hostile_pickles_run_nothing(function, legacy, trained, tmp_path, monkey
     payload = {"model": trained.state_dict(), "x": Opens(function, *arguments)}
     torch.save(payload, tmp_path / "c.pt", _use_new_zipfile_serialization=not legacy)
     with pytest.raises(CheckpointError, match="hostile"):
-        load_weights(network(), tmp_path / "c.pt")
+        load(network(), tmp_path / "c.pt")
     assert not marker.exists()
 
 
@@ -509,11 +513,11 @@ def test_models_that_no_file_could_fill(build, message, trained, tmp_path):
     """Completely or not at all: what cannot be filled is a usage error, not a default."""
     path = written("zip", trained, tmp_path)
     with pytest.raises(ModelError, match=message):
-        load_weights(build(), path)
+        load(build(), path)
 
 
 def test_whole_models_are_named_wherever_they_stand(trained, tmp_path):
     """Also deep inside."""
     torch.save({"a": {"net": [trained]}}, tmp_path / "c.pt")
     with pytest.raises(CheckpointError, match="whole model"):
-        load_weights(network(), tmp_path / "c.pt")
+        load(network(), tmp_path / "c.pt")

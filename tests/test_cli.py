@@ -243,7 +243,7 @@ def test_exit_1_is_a_bug_of_ours(evalkit, monkeypatch, project, tmp_path):
     [
         ([], "Usage"),
         (["fly"], "No such command"),
-        (["run"], "Missing argument"),
+        (["run"], "Missing option"),
         (["run", "x.yaml"], "Missing option"),
         (["run", "x.yaml", "-o", "o", "--set", "a"], "expected KEY=VALUE"),
         (["run", "x.yaml", "-o", "o", "--limit", "0"], "--limit"),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import check_monoid, check_partition
 
-from evalkit.digests import OrderFreeDigest, array_items, named_data_digest, positional_data_digest
+from evalkit.digests import DataDigest, OrderFreeDigest, array_items
 
 items = st.lists(st.binary(max_size=4), max_size=8)
 
@@ -30,22 +30,33 @@ def test_repeats_do_not_cancel():
     assert OrderFreeDigest.of([b"a", b"a", b"b"]) != OrderFreeDigest.of([b"b"])
 
 
+def digest_of(names, labels, ids=None, cut=None):
+    digest = DataDigest(names)
+    index = np.array([names.index(label) for label in labels])
+    for part in (slice(None, cut), slice(cut, None)) if cut else (slice(None),):
+        digest.add(index[part], None if ids is None else ids[part])
+    return digest.hexdigest()
+
+
 def test_text_boundaries_cannot_be_shifted():
     """("ab", "c") is not ("a", "bc")."""
-    assert named_data_digest(["ab"], ["c"], ["c"]) != named_data_digest(["a"], ["bc"], ["c"])
-    assert named_data_digest(["a\0"], ["b"], ["b"]) != named_data_digest(["a"], ["\0b"], ["b"])
+    names = ["c", "bc", "b", "\0b"]
+    assert digest_of(names, ["c"], ["ab"]) != digest_of(names, ["bc"], ["a"])
+    assert digest_of(names, ["b"], ["a\0"]) != digest_of(names, ["\0b"], ["a"])
 
 
 def test_data_digest_follows_names_not_positions():
-    """Relabelling the output order changes nothing; relabelling a sample does."""
-    ids, names = ["a", "b"], ["cat", "dog"]
-    assert named_data_digest(ids, ["dog", "cat"], names) == named_data_digest(
-        ids[::-1], ["cat", "dog"], names
-    )
-    assert named_data_digest(ids, ["dog", "dog"], names) != named_data_digest(ids, ["dog", "cat"], names)
-    first = positional_data_digest(np.array([0, 1]), names)
-    assert first != positional_data_digest(np.array([1, 0]), names)
-    assert first != positional_data_digest(np.array([0, 1]), ["cat", "hen"])
+    """Another output order changes nothing; another label, name or place does."""
+    labels, ids = ["cat", "dog", "dog"], ["a", "b", "c"]
+    for known in (None, ids):
+        base = digest_of(["cat", "dog"], labels, known)
+        assert base == digest_of(["dog", "cat"], labels, known)
+        assert base == digest_of(["cat", "dog"], labels, known, cut=1)
+        assert base != digest_of(["cat", "dog"], ["dog", "dog", "dog"], known)
+        assert base != digest_of(["cat", "hen"], ["cat", "hen", "hen"], known)
+        assert base != digest_of(["cat", "dog", "hen"], labels, known)
+    assert digest_of(["cat", "dog"], labels) != digest_of(["cat", "dog"], ["dog", "cat", "dog"])
+    assert digest_of(["cat", "dog"], labels, ids) == digest_of(["cat", "dog"], labels[::-1], ids[::-1])
 
 
 def test_inputs_digest_sees_type_shape_and_value():

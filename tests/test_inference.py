@@ -45,6 +45,7 @@ def run(
                 device=torch.device("cpu"),
                 dtype=dtype,
                 workers=workers,
+                exclude=False,
                 state=state,
             )
         )
@@ -239,9 +240,6 @@ def test_forward_that_raises_names_batch_and_samples():
 
 
 class Broken:
-    ids = None
-    attributes: dict = {}
-
     def __init__(self, error):
         self.error = error
 

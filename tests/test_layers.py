@@ -16,10 +16,11 @@ FLOORS = (
     {"metrics", "uncertainty"},
     {"rows", "documents", "provenance"},
     {"result", "verdict", "ledger", "spec", "rundir"},
-    {"signature"},
+    {"signature", "usercode"},
     {"checkpoints", "datasets", "compare", "render"},
     {"gates", "integrity", "inference"},
     {"evaluate"},
+    {"prepare"},
     {"cli"},
 )
 THIRD_PARTY = {
@@ -33,7 +34,8 @@ THIRD_PARTY = {
     "ledger": {"numpy", "pyarrow"},
     "spec": {"pydantic", "pydantic_core", "yaml"},
     "checkpoints": {"torch", "safetensors"},
-    "datasets": {"numpy", "torch"},
+    "datasets": {"numpy", "torch", "PIL", "pandas", "torchvision"},
+    "prepare": {"torch"},
     "compare": {"numpy"},
     "render": {"numpy", "jinja2", "markupsafe"},
     "inference": {"numpy", "torch"},

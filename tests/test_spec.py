@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from evalkit.errors import SpecificationError
-from evalkit.spec import load_gate_file, load_specification
+from evalkit.spec import Override, load_gate_file, load_specification
 
 FULL = """\
 name: digits
@@ -104,14 +104,13 @@ WRONG = {
     "other judge": ("judge: point", "judge: lower", r"gates\[1\].judge: 'lower' is not available yet"),
     "family": ('class: "1"', 'class: "*"', r"gates\[1\].class: families .* not available yet"),
     "slices": ("  on_unreadable", "  slices: [ink]\n  on_unreadable", r"data.slices: .* not available yet"),
-    "source": ("source: npz", "source: folder", r"data.source: 'folder' is not available yet"),
+    "source": ("source: npz", "source: webdataset", r"data.source: must be"),
     "task": ("task: multiclass", "task: multilabel", r"eval.yaml:2: task: 'multilabel' is not available yet"),
     "library": (
         "model:build",
-        "torchvision:resnet18",
-        r"model.factory: torchvision models are not available yet",
+        "transformers:dir",
+        r"model.factory: transformers models are not available yet",
     ),
-    "classes from": ('["0", "1", "2"]', "folder:data", r"model.classes: 'folder:data' is not available yet"),
     "threshold": ("threshold: null", "threshold: 0.5", r"model.threshold: belongs to task: binary"),
     "precision": ("precision: exact", "precision: fast", r"run.precision: 'fast' is not available yet"),
     "batch size": ("batch_size: 256", "batch_size: 0", r"eval.yaml:20: run.batch_size: .*greater than 0"),
@@ -119,7 +118,6 @@ WRONG = {
     "written twice": ("baseline: null", "name: again", r"eval.yaml:22: name: written twice"),
     "no gates in the list": ("report:", "gates_: 1\nreport:", r"gates_: unknown key"),
     "pin": ("sha256: null", "sha256: abc", r"model.sha256: "),
-    "variables": ("data/test.npz", "${HOME}/x.npz", r"data.path: variables"),
     "git baseline": ("baseline: null", "baseline: git:main:x", r"baseline: .*not available yet"),
     "seed": ("seed: 0", "seed: -1", r"run.seed: .*greater than or equal to 0"),
     "huge seed": ("seed: 0", "seed: 99999999999999999999999", r"run.seed: "),
@@ -181,15 +179,17 @@ def test_gates_that_could_never_fail(tmp_path):
 def test_overrides(tmp_path):
     """`--set` reads its value as YAML, reaches into lists, and is named in errors."""
     spec = load(
-        tmp_path, FULL, [("run.batch_size", "8", "--batch-size"), ("gates.0.min", "0.5", "--set")]
+        tmp_path,
+        FULL,
+        [Override("run.batch_size", "8", "--batch-size"), Override("gates.0.min", "0.5", "--set")],
     ).spec
     assert (spec.run.batch_size, spec.gates[0].min) == (8, 0.5)
     with pytest.raises(SpecificationError, match=r"--batch-size: run.batch_size: "):
-        load(tmp_path, FULL, [("run.batch_size", "x", "--batch-size")])
+        load(tmp_path, FULL, [Override("run.batch_size", "x", "--batch-size")])
     with pytest.raises(SpecificationError, match=r"--set: run.bath_size: unknown key"):
-        load(tmp_path, FULL, [("run.bath_size", "1", "--set")])
+        load(tmp_path, FULL, [Override("run.bath_size", "1", "--set")])
     with pytest.raises(SpecificationError, match="there is no"):
-        load(tmp_path, FULL, [("gates.7.min", "1", "--set")])
+        load(tmp_path, FULL, [Override("gates.7.min", "1", "--set")])
 
 
 def test_paths_in_flags_start_here(tmp_path, monkeypatch):
@@ -197,7 +197,7 @@ def test_paths_in_flags_start_here(tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    loaded = load(tmp_path, FULL, [("data.path", "other.npz", "--set")])
+    loaded = load(tmp_path, FULL, [Override("data.path", "other.npz", "--set")])
     assert loaded.resolve(loaded.spec.data.path).resolve() == elsewhere / "other.npz"
     assert loaded.resolve(loaded.spec.model.checkpoint) == tmp_path / "checkpoints/digits_cnn.pt"
 
@@ -222,3 +222,36 @@ def test_gate_files(tmp_path):
     path.write_text("gates: []\n")
     with pytest.raises(SpecificationError, match="at least one gate"):
         load_gate_file(path)
+
+
+def test_variables_in_paths(tmp_path, monkeypatch):
+    """${NAME} is filled in when a path is opened, and stays as written in the document."""
+    loaded = load(tmp_path, FULL.replace("data/test.npz", "${DATA}/test.npz"))
+    monkeypatch.setenv("DATA", "/somewhere")
+    assert str(loaded.resolve(loaded.spec.data.path)) == "/somewhere/test.npz"
+    assert loaded.document()["data"]["path"] == "${DATA}/test.npz"
+    monkeypatch.delenv("DATA")
+    with pytest.raises(SpecificationError, match=r"\$\{DATA\} in a path is not set"):
+        loaded.resolve(loaded.spec.data.path)
+
+
+def test_a_written_specification_says_the_same(tmp_path):
+    """What flags said becomes a file elsewhere whose paths still lead to the same places."""
+    flags = [
+        Override("model.factory", "torchvision:resnet18", "--model", literal=True),
+        Override("model.checkpoint", str(tmp_path / "best.pth"), "--checkpoint", literal=True),
+        Override("model.classes", f"folder:{tmp_path}/train", "--classes", literal=True),
+        Override("data.source", "folder", "--data", literal=True),
+        Override("data.path", str(tmp_path / "val"), "--data", literal=True),
+        Override("data.preprocess", "{resize: 256, crop: 224}", "--preprocess"),
+    ]
+    loaded = load_specification(None, overrides=flags, gates=[{"metric": "accuracy", "min": 0.9}])
+    path = tmp_path / "ci" / "eval.yaml"
+    path.parent.mkdir()
+    path.write_text(loaded.to_yaml(path))
+    again = load_specification(path)
+    assert again.spec.gates == loaded.spec.gates
+    assert again.spec.data.preprocess == loaded.spec.data.preprocess
+    assert again.spec.model.classes == "folder:../train"
+    assert again.resolve(again.spec.data.path).resolve() == tmp_path / "val"
+    assert again.resolve(again.spec.model.checkpoint).resolve() == tmp_path / "best.pth"

@@ -1,25 +1,126 @@
-"""The class contract: which name each output of the model has."""
+"""The class contract: which name each output of the model has, and where the names come from."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from evalkit.checkpoints.library import library_class_names
+from evalkit.checkpoints.reader import Checkpoint
 from evalkit.classes import check_class_names
-from evalkit.errors import SpecificationError, nearest, os_reason
+from evalkit.errors import CheckpointError, SpecificationError, listed, nearest, os_reason
 from evalkit.spec import Loaded
 
+_CHOICES = "Say --classes folder:TRAINING_DIR, --classes checkpoint:KEY, or --classes FILE (one name a line)"
 
-def class_names(loaded: Loaded) -> tuple[str, ...]:
-    """Return the class names in the model's output order.
+
+@dataclass(frozen=True, slots=True)
+class ClassContract:
+    """The names of a model's outputs.
+
+    Attributes:
+        names: In output order.
+        origin: Where they come from, in words.
+        assumed: True where they were taken from the very data that is evaluated.
+    """
+
+    names: tuple[str, ...]
+    origin: str
+    assumed: bool = False
+
+
+def class_contract(loaded: Loaded, checkpoint: Checkpoint) -> ClassContract:
+    """Find the class names.
 
     Raises:
-        SpecificationError: The file cannot be read, or the names are not two or more different ones.
+        SpecificationError: Nobody names them, or they are not two or more different ones.
+        CheckpointError: The checkpoint does not hold what ``checkpoint:KEY`` names.
     """
     declared = loaded.spec.model.classes
-    if isinstance(declared, str):
-        path = loaded.resolve(declared)
-        names, where = read_names(path), str(path)
-    else:
-        names, where = list(declared), loaded.source.locate(("model", "classes")) + ": model.classes"
-    return check_class_names(names, where=where)
+    if declared is None:
+        found = library_class_names(loaded.spec.model.factory) if ":" in loaded.spec.model.factory else None
+        if found is None:
+            raise loaded.source.error(
+                ("model", "classes"), "is required: nothing names the outputs", hint=_CHOICES
+            )
+        return ClassContract(check_class_names(found, where="the library"), "the library's weights entry")
+    if not isinstance(declared, str):
+        where = loaded.source.locate(("model", "classes")) + ": model.classes"
+        return ClassContract(check_class_names(declared, where=where), "the specification")
+    kind, _, rest = declared.partition(":")
+    if kind == "checkpoint":
+        names = names_in_checkpoint(checkpoint, rest)
+        return ClassContract(check_class_names(names, where=f"{checkpoint.path}: {rest}"), declared)
+    if kind == "folder" or declared == "data":
+        folder = loaded.resolve(loaded.spec.data.path if declared == "data" else rest)
+        names = ordered(class_folders(folder), loaded, where=str(folder))
+        return ClassContract(
+            check_class_names(names, where=str(folder)), declared, assumed=declared == "data"
+        )
+    path = loaded.resolve(declared)
+    return ClassContract(check_class_names(read_names(path), where=str(path)), path.name)
+
+
+def names_in_checkpoint(checkpoint: Checkpoint, key: str) -> list[str]:
+    """Read names that the checkpoint holds under a dotted key: a list, index to name, or name to index."""
+    node: Any = checkpoint.contents.tree
+    for part in key.split("."):
+        if not isinstance(node, dict) or part not in node:
+            keys = [str(name) for name in node] if isinstance(node, dict) else []
+            raise CheckpointError(f"{checkpoint.path}: holds no {key!r}{nearest(part, keys)}")
+        node = node[part]
+    if isinstance(node, dict):
+        by_index = (
+            node
+            if all(isinstance(value, str) for value in node.values())
+            else {v: k for k, v in node.items()}
+        )
+        try:
+            indexed = {int(index): name for index, name in by_index.items()}
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{checkpoint.path}: {key} maps no indices to names") from error
+        if sorted(indexed) != list(range(len(indexed))):
+            raise CheckpointError(
+                f"{checkpoint.path}: {key} does not name the indices 0 to {len(indexed) - 1}"
+            )
+        node = [indexed[index] for index in range(len(indexed))]
+    if not isinstance(node, (list, tuple)) or not all(isinstance(name, str) for name in node):
+        raise CheckpointError(f"{checkpoint.path}: {key} is no list of names")
+    return list(node)
+
+
+def class_folders(root: Path) -> list[str]:
+    """List the class folders of a data set, as torchvision sorts them; hidden ones are refused."""
+    try:
+        names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+    except OSError as error:
+        raise SpecificationError(f"{root}: the class folders cannot be read: {os_reason(error)}") from error
+    hidden = [name for name in names if name.startswith(".")]
+    if hidden:
+        raise SpecificationError(f"{root}: holds hidden folders, which would be classes: {listed(hidden)}")
+    if not names:
+        raise SpecificationError(f"{root}: holds no class folders")
+    return names
+
+
+def ordered(names: list[str], loaded: Loaded, *, where: str) -> list[str]:
+    """Put folder names in the order of the training library; where two orders differ, it must be said."""
+    natural = sorted(names, key=_natural_key)
+    order = loaded.spec.model.class_order
+    if order is None and natural != sorted(names) and all(name.isdecimal() for name in names):
+        raise loaded.source.error(
+            ("model", "class_order"),
+            f"{where} has numbers as names: {listed(sorted(names), limit=4)} for torchvision, "
+            f"{listed(natural, limit=4)} for timm",
+            hint="Say --class-order torchvision or natural",
+        )
+    return natural if order == "natural" else sorted(names)
+
+
+def _natural_key(name: str) -> list[tuple[int, int, str]]:
+    return [
+        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part
+    ]
 
 
 def read_names(path: Path) -> list[str]:

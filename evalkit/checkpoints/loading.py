@@ -9,7 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from evalkit.checkpoints.data import dtype_name
 from evalkit.checkpoints.matching import Weights, find_weights
-from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
+from evalkit.checkpoints.reader import Checkpoint
 from evalkit.errors import CheckpointError, ModelError, listed, reason_of
 
 
@@ -44,21 +44,20 @@ class LoadedWeights:
 
 
 def load_weights(
-    model: torch.nn.Module, path: Path, *, weights: str | None = None, sha256: str | None = None
+    model: torch.nn.Module, checkpoint: Checkpoint, *, weights: str | None = None
 ) -> LoadedWeights:
-    """Read a checkpoint and load the one set of weights that fits into the model, strictly.
+    """Load the one set of weights of a checkpoint that fits into the model, strictly.
 
     Args:
         model: Filled in place, on the device where it is.
-        path: The file.
+        checkpoint: The file, read.
         weights: Which set, where several fit.
-        sha256: The pinned digest.
 
     Raises:
-        CheckpointError: The file is refused, nothing or too much fits, or a weight is not finite. The model
-            is unchanged then.
+        CheckpointError: Nothing or too much fits, or a weight is not finite. The model is unchanged then.
+        ModelError: The model keeps state that no file of tensors could fill.
     """
-    checkpoint = read_checkpoint(path, sha256=sha256)
+    path = checkpoint.path
     _check_model(model)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     shapes = {key: tuple(value.shape) for key, value in own.items()}

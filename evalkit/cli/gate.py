@@ -76,8 +76,8 @@ def _stored_gates(result: EvalResult, directory: Path) -> tuple[tuple[GateSpec, 
 
 
 def _stored_baseline(result: EvalResult, directory: Path) -> Path | None:
-    """Find the specification's baseline: relative to the specification, which is relative to the run."""
-    stored, specification = result.spec.get("baseline"), result.provenance.get("specification")
-    if not isinstance(stored, str) or not isinstance(specification, str):
+    """Find the specification's baseline: relative to its folder, which is relative to the run."""
+    stored, base = result.spec.get("baseline"), result.provenance.get("base")
+    if not isinstance(stored, str) or not isinstance(base, str):
         return None
-    return directory / Path(specification).expanduser().parent / Path(stored).expanduser()
+    return directory / Path(base).expanduser() / Path(stored).expanduser()

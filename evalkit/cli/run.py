@@ -2,39 +2,65 @@
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
-from evalkit.checkpoints.contract import class_names, positive_index
-from evalkit.cli.console import progress_bar
+from evalkit.cli.console import progress_bar, tell
 from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
+from evalkit.errors import SpecificationError
 from evalkit.gates import plan_gates
 from evalkit.provenance import collect_provenance
-from evalkit.rundir import open_run_directory
-from evalkit.spec import load_specification
+from evalkit.rundir import open_run_directory, publish_file
+from evalkit.spec import Loaded, Override, load_specification
+from evalkit.usercode import import_path
 
+# flag -> (key, the value is text as it stands, help)
 _FLAGS = {
-    "device": "run.device",
-    "batch_size": "run.batch_size",
-    "weights": "model.weights",
-    "baseline": "baseline",
+    "--name": ("name", True, "Name of the run."),
+    "--task": ("task", True, "binary or multiclass."),
+    "--model": ("model.factory", True, "module:callable, torchvision:NAME[/WEIGHTS] or timm:NAME."),
+    "--model-args": ("model.args", False, "Keyword arguments of the factory, as {key: value}."),
+    "--checkpoint": ("model.checkpoint", True, "The weights: .pt, .pth or .safetensors."),
+    "--weights": ("model.weights", True, "Which set of weights, where the checkpoint holds several."),
+    "--sha256": ("model.sha256", True, "Pin of the checkpoint."),
+    "--output-kind": ("model.output", True, "What the model returns: logits, probabilities or scores."),
+    "--select": ("model.select", False, "Index or key of the scores in the model's output."),
+    "--classes": ("model.classes", False, "FILE, checkpoint:KEY, folder:TRAINING_DIR, data, or [a, b]."),
+    "--class-order": ("model.class_order", True, "torchvision or natural, for folders named by numbers."),
+    "--positive-class": ("model.positive_class", True, "Of a binary task."),
+    "--threshold": ("model.threshold", False, "Of a binary task."),
+    "--data": ("data.path", True, "A folder, .npz, .csv, .parquet, or module:callable."),
+    "--source": ("data.source", True, "npz, folder, table or factory; else by what --data is."),
+    "--preprocess": ("data.preprocess", False, "{resize: 256, crop: 224, ...}, module:object or library."),
+    "--attributes": ("data.attributes", True, "Table with a column file_name, joined to a folder."),
+    "--on-unreadable": ("data.on_unreadable", True, "refuse or exclude."),
+    "--baseline": ("baseline", True, "Run directory to compare with."),
+    "--device": ("run.device", True, "auto, cpu, cuda, cuda:1 or mps."),
+    "--batch-size": ("run.batch_size", False, "Samples a batch."),
+    "--workers": ("run.workers", False, "Loader processes."),
 }
+_SUFFIXES = {".npz": "npz", ".csv": "table", ".parquet": "table"}
+
+
+def _with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    for flag, (_, _, text) in reversed(_FLAGS.items()):
+        function = click.option(flag, help=text)(function)
+    return function
 
 
 @click.command("run")
-@click.argument("specification", type=click.Path(path_type=Path))
+@click.argument("specification", type=click.Path(path_type=Path), required=False)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the specification.")
-@click.option("--device", help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--batch-size", help="Samples a batch.")
-@click.option("--weights", help="Which set of weights, where the checkpoint holds several.")
-@click.option("--baseline", help="Run directory to compare with.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), help="Evaluate only the first N samples; judges nothing."
-)
+@_with_flags
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
+@click.option("--min", "floors", multiple=True, metavar="METRIC=LIMIT", help="Add a gate: accuracy=0.90.")
+@click.option("--write-spec", type=click.Path(path_type=Path), help="Save what was asked for as a file.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples; judges nothing.")
 @click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -44,9 +70,11 @@ def command(
     words: list[str],
     /,
     *,
-    specification: Path,
+    specification: Path | None,
     output: Path,
     settings: tuple[str, ...],
+    floors: tuple[str, ...],
+    write_spec: Path | None,
     limit: int | None,
     allow_same_model: bool,
     as_json: bool,
@@ -54,26 +82,39 @@ def command(
     debug: bool,  # noqa: ARG001 - read by the catcher
     **flags: str | None,
 ) -> int:
-    """Evaluate the model of SPECIFICATION and judge its gates."""
+    """Evaluate a model and judge its gates: SPECIFICATION says what, flags are its keys."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    loaded = load_specification(specification, overrides=_overrides(settings, flags))
-    spec, names = loaded.spec, class_names(loaded)
-    positive_index(loaded, names)
-    planned = plan_gates(spec.gates, names, loaded.source)
-    baseline = read_baseline(loaded.resolve(spec.baseline) if isinstance(spec.baseline, str) else None)
+    loaded = load_specification(
+        specification, overrides=_overrides(settings, flags), gates=[_floor(text) for text in floors]
+    )
+    baseline = read_baseline(
+        loaded.resolve(loaded.spec.baseline) if isinstance(loaded.spec.baseline, str) else None
+    )
     with open_run_directory(output) as directory:
-        from evalkit.evaluate import evaluate_specification  # noqa: PLC0415 - torch, not for --help
+        from evalkit.evaluate import evaluate  # noqa: PLC0415 - torch, not for --help
+        from evalkit.integrity import IntegrityLog  # noqa: PLC0415
+        from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
 
-        ledger = directory.temporary("predictions.parquet")
+        opened = open_specification(loaded)
+        planned = plan_gates(loaded.spec.gates, opened.contract.names, loaded.source)
+        ledger, integrity = directory.temporary("predictions.parquet"), IntegrityLog()
+        provenance = collect_provenance(
+            command=words, specification=specification, base=loaded.base, directory=output, started=started
+        )
         # What the model prints is no data of ours.
-        with redirect_stdout(sys.stderr), progress_bar(spec.name, quiet=quiet) as progress:
-            evaluation = evaluate_specification(
-                loaded,
-                names,
+        with (
+            redirect_stdout(sys.stderr),
+            import_path(loaded.base),  # a forward pass may import, too
+            progress_bar(loaded.spec.name, quiet=quiet) as progress,
+        ):
+            setup = prepare(opened, integrity)
+            if not quiet:
+                tell(f"preprocessing: {setup.model_facts['preprocessing']}")
+            evaluation = evaluate(
+                setup,
+                integrity=integrity,
                 ledger=ledger,
-                provenance=collect_provenance(
-                    command=words, specification=specification, directory=output, started=started
-                ),
+                provenance=provenance,
                 clock=time.perf_counter,
                 progress=progress,
                 limit=limit,
@@ -84,18 +125,54 @@ def command(
         )
         parts: dict[str, bytes | Path] = {"predictions.parquet": ledger} if evaluation.failure is None else {}
         directory.publish({**parts, "result.json": document, **judgement.documents()})
+    if write_spec is not None:
+        _write_specification(loaded, write_spec)
     code = announce(evaluation.result, judgement, output, as_json=as_json, quiet=quiet)
     return finish(code, evaluation.failure or judgement.error)
 
 
-def _overrides(settings: tuple[str, ...], flags: dict[str, str | None]) -> list[tuple[str, str, str]]:
+def _write_specification(loaded: Loaded, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    publish_file(path, loaded.to_yaml(path).encode())
+
+
+def _overrides(settings: tuple[str, ...], flags: dict[str, str | None]) -> list[Override]:
     overrides = []
+    for flag, (key, literal, _) in _FLAGS.items():
+        value = flags[flag.removeprefix("--").replace("-", "_")]
+        if value is not None:
+            overrides.append(Override(key, value, flag, literal))
+    data = flags["data"]
+    if data is not None and flags["source"] is None:
+        overrides.append(Override("data.source", _source_of(data), "--data", literal=True))
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (key and equals):
             raise click.UsageError(f"--set {setting}: expected KEY=VALUE")
-        overrides.append((key, value, f"--set {setting}"))
-    for name, given in flags.items():
-        if given is not None:
-            overrides.append((_FLAGS[name], given, f"--{name.replace('_', '-')}"))
+        overrides.append(Override(key, value, f"--set {setting}"))
     return overrides
+
+
+def _source_of(data: str) -> str:
+    """Tell the source by what ``--data`` names; nothing inside is looked at."""
+    path = Path(data)
+    if path.is_dir():
+        return "folder"
+    if path.suffix in _SUFFIXES:
+        return _SUFFIXES[path.suffix]
+    module, colon, name = data.partition(":")
+    if colon and module.replace(".", "").isidentifier() and name.replace(".", "").isidentifier():
+        return "factory"
+    if not path.exists():
+        raise SpecificationError(f"--data {data}: no such folder, .npz, .csv, .parquet or module:callable")
+    raise SpecificationError(f"--data {data}: cannot tell what this is", hint="Say --source")
+
+
+def _floor(text: str) -> dict[str, Any]:
+    """Read ``accuracy=0.90`` as a gate."""
+    metric, equals, limit = text.partition("=")
+    try:
+        return {"metric": metric, "min": float(limit)}
+    except ValueError as error:
+        expected = "expected METRIC=LIMIT" if not equals else f"{limit!r} is no number"
+        raise SpecificationError(f"--min {text}: {expected}") from error

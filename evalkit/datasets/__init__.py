@@ -2,6 +2,17 @@
 
 from evalkit.datasets.labels import check_range
 from evalkit.datasets.npz import NpzSource, open_npz
-from evalkit.datasets.source import Batch, Source
+from evalkit.datasets.opening import check_data, open_source
+from evalkit.datasets.source import Batch, Inputs, Source, Unreadable
 
-__all__ = ["Batch", "NpzSource", "Source", "check_range", "open_npz"]
+__all__ = [
+    "Batch",
+    "Inputs",
+    "NpzSource",
+    "Source",
+    "Unreadable",
+    "check_data",
+    "check_range",
+    "open_npz",
+    "open_source",
+]

@@ -22,9 +22,19 @@ def integral_labels(y: NDArray[Any], *, where: str) -> NDArray[np.int64]:
     return y.astype(np.int64)
 
 
-def check_range(y: NDArray[np.int64], *, n_classes: int, where: str) -> None:
-    """Raise DataError with the first rows whose label is outside 0 to n_classes - 1."""
+def check_range(
+    y: NDArray[np.int64], *, n_classes: int, where: str, index: NDArray[np.int64] | None = None
+) -> None:
+    """Raise DataError with the first rows whose label is outside 0 to n_classes - 1.
+
+    Args:
+        y: Class indices, shape (n,).
+        n_classes: K.
+        where: Names the data.
+        index: The rows' positions in the data; by default 0 to n - 1.
+    """
+    rows = np.arange(len(y)) if index is None else index
     wrong = np.flatnonzero((y < 0) | (y >= n_classes))
     if wrong.size:
-        shown = listed([f"row {row}: {y[row]}" for row in wrong[:_SHOWN].tolist()])
+        shown = listed([f"row {rows[i]}: {y[i]}" for i in wrong[:_SHOWN].tolist()])
         raise DataError(f"{where}: {wrong.size} labels outside 0 to {n_classes - 1} ({shown})")

@@ -29,12 +29,14 @@ class NpzSource:
         y: Class indices, int64, shape (n,).
         ids: Unique sample ids, or None where samples are known by position.
         attributes: Further columns by name, each of shape (n,).
+        kind: The source that the arrays come from.
     """
 
     x: NDArray[Any]
     y: NDArray[np.int64]
     ids: Sequence[str] | None
     attributes: Mapping[str, NDArray[Any]]
+    kind: str = "npz"
 
     def __len__(self) -> int:
         return len(self.y)
@@ -44,12 +46,22 @@ class NpzSource:
         first, last = int(index[0]), int(index[-1])
         contiguous = last - first == len(index) - 1 and bool((np.diff(index) == 1).all())
         where = slice(first, last + 1) if contiguous else index
-        return Batch(index, (torch.from_numpy(self.x[where]),), self.y[where])
+        return Batch(
+            index,
+            (torch.from_numpy(self.x[where]),),
+            self.y[where],
+            ids=None if self.ids is None else [self.ids[i] for i in index.tolist()],
+            attributes={name: values[where] for name, values in self.attributes.items()},
+        )
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return all class indices."""
+        return self.y
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""
         return {
-            "source": "npz",
+            "source": self.kind,
             "n_samples": len(self),
             "ids": "positional" if self.ids is None else "explicit",
             "input_shape": list(self.x.shape[1:]),
@@ -126,12 +138,8 @@ def _inputs(path: Path, x: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(x, dtype=native)
 
 
-def _ids(path: Path, ids: NDArray[Any], n_samples: int) -> tuple[str, ...]:
-    if ids.shape != (n_samples,) or ids.dtype.kind not in "iuUS":
-        raise DataError(
-            f"{path}: id must be text or integers of shape ({n_samples},), got {ids.dtype} {ids.shape}"
-        )
-    names = [_text(name) for name in ids.tolist()]
+def unique_ids(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return sample ids; DataError with the rows where one stands twice."""
     rows: dict[str, int] = {}
     repeated = [
         f"rows {rows[name]} and {row}: {name!r}"
@@ -141,6 +149,15 @@ def _ids(path: Path, ids: NDArray[Any], n_samples: int) -> tuple[str, ...]:
     if repeated:
         raise DataError(f"{path}: ids must be unique, {len(repeated)} repeated ({listed(repeated, limit=3)})")
     return tuple(names)
+
+
+def _ids(path: Path, ids: NDArray[Any], n_samples: int) -> tuple[str, ...]:
+    if ids.shape != (n_samples,) or ids.dtype.kind not in "iuUS":
+        raise DataError(
+            f"{path}: id must be text or integers of shape ({n_samples},), got {ids.dtype} {ids.shape}"
+        )
+    names = [_text(name) for name in ids.tolist()]
+    return unique_ids(path, names)
 
 
 def _attributes(path: Path, arrays: dict[str, NDArray[Any]], n_samples: int) -> dict[str, NDArray[Any]]:

@@ -1,45 +1,60 @@
 """What every source of samples looks like to the loop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+# What the model is called with: positional tensors, or tensors by keyword; each of shape (n, ...).
+Inputs = tuple[torch.Tensor, ...] | dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A sample that could not be read."""
+
+    index: int
+    name: str
+    reason: str
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some samples.
+    """Some samples; those that could not be read are named instead.
 
     Attributes:
         index: Positions in the source, int64, shape (n,).
-        inputs: What the model is called with, each of shape (n, ...).
+        inputs: What the model is called with.
         y_true: Class indices, int64, shape (n,).
+        ids: Sample ids, or None where samples are known by position.
+        attributes: Further columns by name, each of shape (n,).
+        unreadable: Samples of this batch that are not in it.
+        modes: How many images of each mode were decoded.
     """
 
     index: NDArray[np.int64]
-    inputs: tuple[torch.Tensor, ...]
+    inputs: Inputs
     y_true: NDArray[np.int64]
+    ids: Sequence[str] | None = None
+    attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    unreadable: tuple[Unreadable, ...] = ()
+    modes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):
     """Samples that can be counted and asked for by position."""
-
-    @property
-    def ids(self) -> Sequence[str] | None:
-        """Sample ids, or None where samples are known by position."""
-
-    @property
-    def attributes(self) -> Mapping[str, NDArray[Any]]:
-        """Further columns by name, each of shape (n,)."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
 
     def batch(self, index: NDArray[np.int64]) -> Batch:
         """Return the samples at some positions, in that order."""
+
+    def labels(self) -> NDArray[np.int64] | None:
+        """Return all class indices, where they are known before anything is read."""
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from evalkit.datasets import Batch, Source
+from evalkit.datasets import Batch, Inputs, Source
 from evalkit.errors import DataError, EvalkitError, InvalidRunError
 
 Index = NDArray[np.int64]
@@ -88,10 +88,19 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
-def moved(
-    inputs: tuple[torch.Tensor, ...], device: torch.device, dtype: torch.dtype | None
-) -> tuple[torch.Tensor, ...]:
+def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None) -> Inputs:
     """Move inputs to the device; floating ones take the model's own floating type."""
-    return tuple(
-        value.to(device, dtype if value.is_floating_point() else None, non_blocking=True) for value in inputs
-    )
+
+    def move(value: torch.Tensor) -> torch.Tensor:
+        return value.to(device, dtype if value.is_floating_point() else None, non_blocking=True)
+
+    if isinstance(inputs, dict):
+        return {name: move(value) for name, value in inputs.items()}
+    return tuple(move(value) for value in inputs)
+
+
+def tensors_of(inputs: Inputs) -> list[torch.Tensor]:
+    """List the tensors of inputs in a fixed order: by position, or by name."""
+    if isinstance(inputs, dict):
+        return [inputs[name] for name in sorted(inputs)]
+    return list(inputs)

@@ -53,6 +53,11 @@ class Decision:
             return np.asarray(1 / (1 + np.exp(-difference)))
 
     @property
+    def described(self) -> str:
+        """The rule as it is shown, with the threshold's value."""
+        return self.text if self.threshold is None else f"{self.text}({self.threshold:g})"
+
+    @property
     def text(self) -> str:
         """The rule as it stands in a signature, without the threshold's value."""
         return "argmax" if self.positive is None else "threshold"

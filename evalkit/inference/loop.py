@@ -1,5 +1,6 @@
 """The loop: batches in, predictions out, each sample exactly once or no number at all."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -8,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.checkpoints.data import dtype_name
-from evalkit.datasets import Source
+from evalkit.datasets import Inputs, Source, Unreadable, check_range
 from evalkit.digests import OrderFreeDigest, array_items
-from evalkit.errors import EvalkitError, InvalidRunError, reason_of
-from evalkit.inference.batches import iterate_batches, moved
+from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
+from evalkit.inference.batches import iterate_batches, moved, tensors_of
 from evalkit.inference.decide import Decision
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
+from evalkit.inference.statistics import InputStatistics
 from evalkit.ledger import PredictionBatch
 
 Index = NDArray[np.int64]
@@ -29,6 +31,9 @@ class Inference:
         n_ties: Samples that the decision rule could have decided either way.
         output_dtype: The type that the model answered in.
         input_cast: ``float64 -> float32`` where inputs took the model's floating type.
+        statistics: Mean, standard deviation and range of what the model was fed.
+        unreadable: Samples that could not be read, in order.
+        modes: How many images of each mode were decoded.
     """
 
     seen: NDArray[np.uint8]
@@ -36,6 +41,14 @@ class Inference:
     n_ties: int = 0
     output_dtype: str = ""
     input_cast: str | None = None
+    statistics: InputStatistics = field(default_factory=InputStatistics)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    modes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def n_evaluated(self) -> int:
+        """Samples that were read and run."""
+        return int((self.seen > 0).sum()) - len(self.unreadable)
 
     def check_complete(self) -> None:
         """Raise InvalidRunError unless every position was seen exactly once."""
@@ -57,6 +70,7 @@ def predict(
     device: torch.device,
     dtype: torch.dtype | None,
     workers: int,
+    exclude: bool,
     state: Inference,
 ) -> Iterator[PredictionBatch]:
     """Run the model over a batch list and yield host arrays.
@@ -70,16 +84,25 @@ def predict(
         select: Which part of the model's output holds the scores.
         device, dtype: Where the model is, and its floating type.
         workers: Loader processes.
+        exclude: Leave samples out that cannot be read; otherwise all of them are collected and refused.
         state: Filled on the way.
 
     Raises:
+        DataError: Samples cannot be read.
         InvalidRunError: The forward pass raised, or its outputs cannot be scored.
     """
     for position, batch in enumerate(iterate_batches(source, batches, workers=workers)):
+        state.modes.update(batch.modes)
+        state.unreadable += batch.unreadable
+        np.add.at(state.seen, [lost.index for lost in batch.unreadable], 1)
+        if not len(batch.index) or (state.unreadable and not exclude):
+            continue  # what else cannot be read is still of interest, numbers are not
+        check_range(batch.y_true, n_classes=n_classes, where="the data", index=batch.index)
         inputs = moved(batch.inputs, device, dtype)
-        state.inputs += OrderFreeDigest.of(array_items([_host(value) for value in inputs]))
-        raw = _forward(model, inputs, position, batch.index)
-        scores = selected(raw, select)
+        fed = [_host(value) for value in tensors_of(inputs)]
+        state.inputs += OrderFreeDigest.of(array_items(fed))
+        state.statistics.add(fed[0])
+        scores = selected(_forward(model, inputs, position, batch.index), select)
         outputs = host_array(scores, n_samples=len(batch.index), n_classes=n_classes)
         check_finite(outputs, batch.index)
         if decision.output == "probabilities":
@@ -88,26 +111,28 @@ def predict(
         np.add.at(state.seen, batch.index, 1)
         state.n_ties += n_ties
         state.output_dtype = dtype_name(scores.dtype)
-        state.input_cast = _cast(batch.inputs, inputs)
-        yield PredictionBatch(
-            index=batch.index,
-            y_true=batch.y_true,
-            y_pred=y_pred,
-            outputs=outputs,
-            ids=None if source.ids is None else [source.ids[i] for i in batch.index.tolist()],
-            attributes={name: values[batch.index] for name, values in source.attributes.items()},
-        )
+        state.input_cast = _cast(tensors_of(batch.inputs), tensors_of(inputs))
+        yield PredictionBatch(batch.index, batch.y_true, y_pred, outputs, batch.ids, batch.attributes)
+    if state.unreadable and not exclude:
+        raise unreadable_error(state.unreadable, sum(len(batch) for batch in batches))
 
 
-def _forward(
-    model: Callable[..., object], inputs: tuple[torch.Tensor, ...], position: int, index: Index
-) -> object:
+def unreadable_error(unreadable: Sequence[Unreadable], n_samples: int) -> DataError:
+    """Say how many samples cannot be read, which are the first, and why."""
+    shown = listed([f"{lost.name}: {lost.reason}" for lost in unreadable], limit=5)
+    return DataError(
+        f"{len(unreadable)} of {n_samples} cannot be read ({shown})",
+        hint="Repair them, or set data.on_unreadable to exclude",
+    )
+
+
+def _forward(model: Callable[..., object], inputs: Inputs, position: int, index: Index) -> object:
     try:
-        return model(*inputs)
+        return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
     except EvalkitError:
         raise
     except (Exception, SystemExit) as error:
-        shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in inputs)
+        shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in tensors_of(inputs))
         where = f"batch {position} (samples {index[0]} to {index[-1]}, input {shapes})"
         raise InvalidRunError(f"the model raised on {where}: {reason_of(error)}", check="forward") from error
 
@@ -117,7 +142,7 @@ def _host(value: torch.Tensor) -> NDArray[np.generic]:
     return np.asarray(plain.cpu().numpy())
 
 
-def _cast(before: tuple[torch.Tensor, ...], after: tuple[torch.Tensor, ...]) -> str | None:
+def _cast(before: list[torch.Tensor], after: list[torch.Tensor]) -> str | None:
     for old, new in zip(before, after, strict=True):
         if old.dtype != new.dtype:
             return f"{dtype_name(old.dtype)} -> {dtype_name(new.dtype)}"

@@ -3,12 +3,21 @@
 from evalkit.spec.load import (
     GateFile,
     Loaded,
+    Override,
     check_comparable,
     load_gate_file,
     load_specification,
     validate_gates,
 )
-from evalkit.spec.schema import DataSpec, GateSpec, MetricsSpec, ModelSpec, RunSpec, Specification
+from evalkit.spec.schema import (
+    DataSpec,
+    GateSpec,
+    MetricsSpec,
+    ModelSpec,
+    PreprocessSpec,
+    RunSpec,
+    Specification,
+)
 from evalkit.spec.source import SourceMap
 
 __all__ = [
@@ -18,6 +27,8 @@ __all__ = [
     "Loaded",
     "MetricsSpec",
     "ModelSpec",
+    "Override",
+    "PreprocessSpec",
     "RunSpec",
     "SourceMap",
     "Specification",

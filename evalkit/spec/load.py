@@ -1,26 +1,24 @@
 """From a file and flags to a validated specification, with errors that name file, line and key."""
 
-import os
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from evalkit.catalogue import find_metric
 from evalkit.errors import SpecificationError, nearest
-from evalkit.provenance import portable_path, without_home
+from evalkit.spec.paths import hide_home, is_path_key, rebase_document, rebased, resolve_path
 from evalkit.spec.schema import Block, GateSpec, Specification
 from evalkit.spec.source import KeyPath, SourceMap, override, parse_value, read_yaml
 
 M = TypeVar("M", bound=Block)
 
-_PATH_KEYS = (("model", "checkpoint"), ("model", "classes"), ("data", "path"), ("", "baseline"))
-_LATER_FACTORIES = ("torchvision:", "timm:", "transformers:")
-_LATER_CLASSES = ("checkpoint:", "folder:")
+_LATER_FACTORIES = ("transformers:",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +37,19 @@ class Loaded:
 
     def resolve(self, path: str) -> Path:
         """Return a path of the specification as one that can be opened."""
-        return self.base / os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises without a home
+        return resolve_path(path, self.base)
 
     def document(self) -> dict[str, Any]:
         """Return the resolved specification as a result holds it: without ``run``, no home in its paths."""
         document = self.spec.model_dump(mode="json", by_alias=True, exclude={"run"})
-        for block, key in _PATH_KEYS:
-            where = document[block] if block else document
-            if isinstance(where.get(key), str):
-                where[key] = without_home(where[key])
+        hide_home(document)
         return document
+
+    def to_yaml(self, path: Path) -> str:
+        """Write what was asked for as a file in the folder of ``path``."""
+        document = self.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        rebase_document(document, start=self.base, base=path.parent)
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
 
 
 class GateFile(Block):
@@ -58,37 +59,51 @@ class GateFile(Block):
     baseline: str | None = None
 
 
-def load_specification(path: Path, *, overrides: Sequence[tuple[str, str, str]] = ()) -> Loaded:
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A key that a flag sets.
+
+    Attributes:
+        key: Dotted, such as ``run.batch_size``.
+        value: As it was typed.
+        flag: For messages.
+        literal: The value is text as it stands; otherwise it is read as YAML.
+    """
+
+    key: str
+    value: str
+    flag: str
+    literal: bool = False
+
+
+def load_specification(
+    path: Path | None, *, overrides: Sequence[Override] = (), gates: Sequence[dict[str, Any]] = ()
+) -> Loaded:
     """Read, override and validate a specification.
 
     Args:
-        path: The YAML file.
-        overrides: (dotted key, YAML text, flag) triples, in the order of the command line.
+        path: The YAML file; None where flags say everything.
+        overrides: In the order of the command line.
+        gates: Further gates, from flags.
 
     Raises:
         SpecificationError: Anything unknown, mistyped, impossible, or not available yet.
     """
-    data, source = read_yaml(path)
-    for dotted, text, flag in overrides:
-        value = _from_here(dotted, parse_value(text, flag=flag), path.parent)
-        source.flags[override(data, dotted.split("."), value, flag=flag)] = flag
+    data, source = ({}, SourceMap("command line")) if path is None else read_yaml(path)
+    base = Path() if path is None else path.parent
+    for item in overrides:
+        value: Any = item.value if item.literal else parse_value(item.value, flag=item.flag)
+        if is_path_key(item.key):
+            value = rebased(value, start=Path(), base=base)
+        source.flags[override(data, item.key.split("."), value, flag=item.flag)] = item.flag
+    if gates:
+        data["gates"] = [*(data.get("gates") or ()), *gates]
     spec = _validate(Specification, data, source)
     _check_values(spec, source)
     check_gates(spec.gates, source, given="gates" in spec.model_fields_set)
     if spec.baseline is None:
         check_comparable(spec.gates, source, hint="Set baseline: DIR")
-    return Loaded(spec, source, path.parent)
-
-
-def _from_here(dotted: str, value: Any, base: Path) -> Any:
-    """Turn a flag's path, which is relative to the current folder, into one of the specification."""
-    block, _, key = dotted.rpartition(".")
-    named = (
-        isinstance(value, str)
-        and not value.startswith(("git:", *_LATER_CLASSES))
-        and value not in ("data", "none")
-    )
-    return portable_path(Path(value), base=base) if named and (block, key) in _PATH_KEYS else value
+    return Loaded(spec, source, base)
 
 
 def load_gate_file(path: Path) -> tuple[GateFile, SourceMap]:
@@ -144,15 +159,9 @@ def _percent_hint(limit: float, upper: float | None) -> str:
 
 
 def _check_values(spec: Specification, source: SourceMap) -> None:
-    factory, classes = spec.model.factory, spec.model.classes
+    factory = spec.model.factory
     if factory.startswith(_LATER_FACTORIES):
         raise source.error(("model", "factory"), f"{factory.split(':')[0]} models are not available yet")
-    if isinstance(classes, str) and (classes == "data" or classes.startswith(_LATER_CLASSES)):
-        raise source.error(
-            ("model", "classes"), f"{classes!r} is not available yet", hint="Give a list or a file"
-        )
-    if "${" in spec.data.path:
-        raise source.error(("data", "path"), "variables in paths are not available yet")
     if "samples" in spec.metrics.averages:
         raise source.error(("metrics", "averages"), "samples is not available yet")
     if spec.model.checkpoint is None:

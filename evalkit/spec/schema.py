@@ -109,14 +109,14 @@ class ModelSpec(Block):
     sha256: Annotated[StrictStr, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     output: Literal["logits", "probabilities", "scores"] = "logits"
     select: StrictInt | StrictStr | None = None
-    classes: StrictStr | tuple[StrictStr, ...]
-    class_order: Annotated[Literal["torchvision", "natural"] | None, Later()] = None
+    classes: StrictStr | tuple[StrictStr, ...] | None = None
+    class_order: Literal["torchvision", "natural"] | None = None
     valid_classes: Annotated[tuple[StrictStr, ...] | None, Later()] = None
     positive_class: StrictStr | None = None
     threshold: Number | ThresholdFrom | None = None
 
 
-class Preprocess(Block):
+class PreprocessSpec(Block):
     """Image preprocessing as torchvision defines it."""
 
     resize: Positive | tuple[Positive, Positive] | None = None
@@ -126,6 +126,7 @@ class Preprocess(Block):
     std: tuple[Number, ...] | None = None
     mode: Literal["RGB", "L", "I16"] = "RGB"
     scale: Number | None = None
+    exif: Literal["refuse", "ignore", "apply"] = "refuse"
 
 
 SliceSpec = StrictStr | tuple[StrictStr, ...] | dict[StrictStr, tuple[Number, ...]]
@@ -134,18 +135,18 @@ SliceSpec = StrictStr | tuple[StrictStr, ...] | dict[StrictStr, tuple[Number, ..
 class DataSpec(Block):
     """Which samples."""
 
-    source: Annotated[Literal["npz", "folder", "table", "factory"], Later(only=("npz",))]
+    source: Literal["npz", "folder", "table", "factory"]
     path: StrictStr
-    preprocess: Annotated[Preprocess | StrictStr | None, Later()] = None
-    attributes: Annotated[StrictStr | None, Later()] = None
+    preprocess: PreprocessSpec | StrictStr | None = None
+    attributes: StrictStr | tuple[StrictStr, ...] | None = None
     slices: Annotated[tuple[SliceSpec, ...], Later()] = ()
-    on_unreadable: Annotated[Literal["refuse", "exclude"], Later()] = "refuse"
-    root: Annotated[StrictStr | None, Later()] = None
-    image: Annotated[StrictStr | None, Later()] = None
-    features: Annotated[tuple[StrictStr, ...] | None, Later()] = None
-    label: Annotated[StrictStr | None, Later()] = None
-    id: Annotated[StrictStr | None, Later()] = None
-    collate: Annotated[StrictStr | None, Later()] = None
+    on_unreadable: Literal["refuse", "exclude"] = "refuse"
+    root: StrictStr | None = None
+    image: StrictStr | None = None
+    features: tuple[StrictStr, ...] | None = None
+    label: StrictStr | None = None
+    id: StrictStr | None = None
+    collate: StrictStr | None = None
     train_manifest: Annotated[StrictStr | None, Later()] = None
 
 

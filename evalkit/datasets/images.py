@@ -1,0 +1,74 @@
+"""Decodes image files, and refuses what would silently become another picture."""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, ImageFile, ImageOps
+
+Mode = Literal["RGB", "L", "I16"]
+Exif = Literal["refuse", "ignore", "apply"]
+
+# As torchvision.datasets.ImageFolder.
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
+
+_ORIENTATION = 0x0112
+_DEEP_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image in the mode that was asked for, and the mode that the file had."""
+
+    image: Image.Image
+    mode: str
+
+
+def decode(path: Path, *, mode: Mode, exif: Exif) -> Decoded:
+    """Decode one file.
+
+    Args:
+        path: The image.
+        mode: RGB or L converts as torchvision's loader does; I16 takes 16-bit greyscale as it is.
+        exif: What to do with an orientation that is not the identity.
+
+    Raises:
+        ValueError: 16 bits where 8 were asked for, a rotation that nobody decided on, or a picture so large
+            that it may be an attack.
+        OSError: The file is truncated or no image.
+    """
+    with _strict(), Image.open(path) as opened:
+        found = opened.mode
+        if mode != "I16" and found in _DEEP_MODES:
+            raise ValueError(f"has more than 8 bits a channel (mode {found}); converting would clip it")
+        if mode == "I16" and not found.startswith("I"):
+            raise ValueError(f"is not 16-bit greyscale (mode {found})")
+        orientation = opened.getexif().get(_ORIENTATION, 1)
+        image: Image.Image = opened
+        if orientation != 1 and exif == "refuse":
+            raise ValueError(
+                f"is to be shown rotated (EXIF orientation {orientation}); say exif: ignore or apply"
+            )
+        if orientation != 1 and exif == "apply":
+            image = ImageOps.exif_transpose(opened)
+        return Decoded(image.convert("I" if mode == "I16" else mode), found)
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Refuse truncated files and decompression bombs, whatever other libraries have switched."""
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        switched = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise ValueError(f"is too large: {error}") from error
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = switched

@@ -1,0 +1,104 @@
+"""Image files by path: decoded in the order that is asked for; what cannot be read is named, not skipped."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evalkit.datasets.images import decode
+from evalkit.datasets.preprocess import Preprocessing
+from evalkit.datasets.source import Batch, Unreadable
+from evalkit.errors import DataError, reason_of
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Image files with labels.
+
+    Attributes:
+        root: What the paths are relative to.
+        files: POSIX paths.
+        ids: Sample ids.
+        y: Class indices, int64, shape (n,).
+        preprocessing: From an image to a tensor.
+        attributes: Further columns by name, each of shape (n,).
+        described: Facts for the document.
+    """
+
+    root: Path
+    files: Sequence[str]
+    ids: Sequence[str]
+    y: NDArray[np.int64]
+    preprocessing: Preprocessing
+    attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    described: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return all class indices."""
+        return self.y
+
+    def batch(self, index: NDArray[np.int64]) -> Batch:
+        """Decode the images at some positions."""
+        kept: list[int] = []
+        tensors: list[torch.Tensor] = []
+        lost: list[Unreadable] = []
+        modes: Counter[str] = Counter()
+        for position in index.tolist():
+            try:
+                tensor, mode = self._read(position)
+            except DataError:
+                raise
+            except Exception as error:  # noqa: BLE001 - any decoder, any fault
+                lost.append(Unreadable(position, self.files[position], _reason(error)))
+                continue
+            kept.append(position)
+            tensors.append(tensor)
+            modes[mode] += 1
+        where = np.array(kept, np.int64)
+        return Batch(
+            where,
+            (self._stacked(tensors, kept),) if tensors else (),
+            self.y[where],
+            ids=[self.ids[i] for i in kept],
+            attributes={name: values[where] for name, values in self.attributes.items()},
+            unreadable=tuple(lost),
+            modes=modes,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the document says about the data."""
+        return {
+            **self.described,
+            "n_samples": len(self),
+            "ids": "explicit",
+            "attributes": sorted(self.attributes),
+        }
+
+    def _read(self, position: int) -> tuple[torch.Tensor, str]:
+        preprocessing = self.preprocessing
+        decoded = decode(self.root / self.files[position], mode=preprocessing.mode, exif=preprocessing.exif)
+        assert preprocessing.transform is not None
+        return preprocessing.transform(decoded.image), decoded.mode
+
+    def _stacked(self, tensors: list[torch.Tensor], positions: list[int]) -> torch.Tensor:
+        for tensor, position in zip(tensors, positions, strict=True):
+            if tensor.shape != tensors[0].shape:
+                raise DataError(
+                    f"{self.files[position]}: preprocessing gives shape {tuple(tensor.shape)}, "
+                    f"others have {tuple(tensors[0].shape)}",
+                    hint="Set a crop, or a resize of two numbers",
+                )
+        return torch.stack(tensors)
+
+
+def _reason(error: Exception) -> str:
+    text = reason_of(error)
+    return text.removeprefix("ValueError: ").removeprefix("OSError: ")

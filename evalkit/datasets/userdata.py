@@ -1,0 +1,168 @@
+"""Samples from a map-style Dataset of the user's, with the user's own collate function."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, default_collate
+
+from evalkit.datasets.labels import integral_labels
+from evalkit.datasets.source import Batch, Inputs, Unreadable
+from evalkit.errors import DataError, EvalkitError, ModelError, reason_of
+from evalkit.ledger import reserved
+
+_LABEL_KEYS = ("label", "labels", "target", "y")
+_ITEM_SIZES = (2, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class UserData:
+    """A Dataset whose items are (x, y), (x, y, attributes) or a mapping.
+
+    ``x`` is a tensor (``model(x)``), a tuple (``model(*x)``) or a mapping (``model(**x)``).
+
+    Attributes:
+        dataset: Sized and indexed.
+        collate: Joins items as the training loop does; None for torch's default.
+        inputs, labels, attributes: Keys of a mapping item; ``labels`` defaults to label, labels, target or y,
+            ``inputs`` to every tensor that is left.
+        name: For messages.
+    """
+
+    dataset: Any
+    name: str
+    collate: Callable[[list[Any]], Any] | None = None
+    inputs: Sequence[str] | None = None
+    labels_key: str | None = None
+    attribute_keys: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def labels(self) -> None:
+        """Return None: labels are known when items are read."""
+
+    def batch(self, index: NDArray[np.int64]) -> Batch:
+        """Read and join the items at some positions."""
+        items, kept, lost = [], [], []
+        for position in index.tolist():
+            try:
+                items.append(self.dataset[position])
+                kept.append(position)
+            except Exception as error:  # noqa: BLE001 - the user's code, any fault
+                lost.append(Unreadable(position, f"sample {position}", reason_of(error)))
+        if not items:
+            return Batch(np.array([], np.int64), (), np.array([], np.int64), unreadable=tuple(lost))
+        x, y, attributes = self._split(self._joined(items, kept))
+        y_true = integral_labels(_array(y), where=f"{self.name}: samples {kept[0]} to {kept[-1]}")
+        if len(y_true) != len(kept):
+            raise DataError(f"{self.name}: {len(kept)} samples gave {len(y_true)} labels")
+        return Batch(
+            np.array(kept, np.int64),
+            _inputs(x, self.name),
+            y_true,
+            attributes={
+                name: _column(name, value, len(kept), self.name) for name, value in attributes.items()
+            },
+            unreadable=tuple(lost),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the document says about the data."""
+        return {
+            "source": "factory",
+            "dataset": f"{type(self.dataset).__module__}.{type(self.dataset).__qualname__}",
+            "n_samples": len(self),
+            "ids": "positional",
+        }
+
+    def _joined(self, items: list[Any], positions: list[int]) -> Any:
+        try:
+            return (self.collate or default_collate)(items)
+        except EvalkitError:
+            raise
+        except Exception as error:
+            where = f"samples {positions[0]} to {positions[-1]}"
+            raise DataError(
+                f"{self.name}: {where} cannot be joined: {reason_of(error)}",
+                hint="Give items of one shape, or a collate function",
+            ) from error
+
+    def _split(self, batch: Any) -> tuple[Any, Any, Mapping[str, Any]]:
+        if isinstance(batch, Mapping):
+            return self._split_mapping(batch)
+        if isinstance(batch, (tuple, list)) and len(batch) in _ITEM_SIZES:
+            attributes = batch[2] if len(batch) == 3 else {}  # noqa: PLR2004
+            if not isinstance(attributes, Mapping):
+                raise DataError(f"{self.name}: the third part of an item must be a mapping of attributes")
+            return batch[0], batch[1], attributes
+        raise DataError(
+            f"{self.name}: items must be (x, y), (x, y, attributes) or a mapping, got {type(batch).__name__}"
+        )
+
+    def _split_mapping(self, batch: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
+        key = self.labels_key or next((name for name in _LABEL_KEYS if name in batch), None)
+        if key is None or key not in batch:
+            raise DataError(
+                f"{self.name}: no label among the keys {sorted(batch)}", hint="Name it with labels="
+            )
+        attributes = {name: batch[name] for name in self.attribute_keys}
+        rest = {name: value for name, value in batch.items() if name != key and name not in attributes}
+        wanted = self.inputs or [name for name, value in rest.items() if isinstance(value, torch.Tensor)]
+        missing = [name for name in wanted if name not in rest]
+        if missing or not wanted:
+            raise DataError(f"{self.name}: no inputs {missing or ''} among the keys {sorted(batch)}")
+        return {name: rest[name] for name in wanted}, batch[key], attributes
+
+
+def check_dataset(dataset: Any, name: str) -> None:
+    """Refuse what cannot be walked exactly once, with the ways out.
+
+    Raises:
+        DataError: Iterable, without a length, or not indexable.
+    """
+    ways = "Use a map-style Dataset, evalkit score with a table of predictions, or evalkit.Accumulator"
+    if isinstance(dataset, IterableDataset):
+        raise DataError(
+            f"{name}: an iterable dataset, of which nobody can say that each sample came once", hint=ways
+        )
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise DataError(f"{name}: a {type(dataset).__name__} without length and index", hint=ways)
+
+
+def build_dataset(function: Any, name: str) -> Any:
+    """Call the user's ``module:callable``; ModelError where it raises."""
+    if not callable(function):
+        raise ModelError(
+            f"{name}: is a {type(function).__name__}, expected a callable that returns a Dataset"
+        )
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{name}: raised {reason_of(error)}") from error
+
+
+def _inputs(x: Any, name: str) -> Inputs:
+    if isinstance(x, torch.Tensor):
+        return (x,)
+    if isinstance(x, Mapping) and all(isinstance(value, torch.Tensor) for value in x.values()):
+        return dict(x)
+    if isinstance(x, (tuple, list)) and all(isinstance(value, torch.Tensor) for value in x):
+        return tuple(x)
+    raise DataError(f"{name}: x must be a tensor, or a tuple or mapping of tensors, got {type(x).__name__}")
+
+
+def _array(value: Any) -> NDArray[Any]:
+    return value.numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+def _column(name: str, value: Any, n_samples: int, where: str) -> NDArray[Any]:
+    column = _array(value)
+    if reserved(name) or column.shape != (n_samples,):
+        raise DataError(
+            f"{where}: the attribute {name!r} must hold one value a sample under a name of its own"
+        )
+    return column

@@ -1,0 +1,130 @@
+"""From a specification to a setup: checkpoint, class names, model and data, each checked before the loop."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from evalkit.catalogue import DEFAULT_NAMES
+from evalkit.checkpoints.contract import ClassContract, class_contract, positive_index
+from evalkit.checkpoints.factory import build_model
+from evalkit.checkpoints.library import is_library, library_entries, library_preprocessing
+from evalkit.checkpoints.loading import LoadedWeights, load_weights
+from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
+from evalkit.datasets import Source, check_data, open_source
+from evalkit.datasets.preprocess import Preprocessing
+from evalkit.evaluate import Setup, module_facts
+from evalkit.inference import Decision, pick_device
+from evalkit.integrity import IntegrityLog
+from evalkit.metrics import Policy
+from evalkit.spec import Loaded
+
+DEFAULT_THRESHOLD = 0.5
+_INTEGRITY = {
+    "crc_verified": ("ok", "the file's checksums hold"),
+    "crc_not_recorded": ("warn", "the file carries no checksums"),
+    "not_verifiable": ("warn", "this format has no checksums"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A specification whose checkpoint was read and whose classes are known; nothing is built yet."""
+
+    loaded: Loaded
+    checkpoint: Checkpoint
+    contract: ClassContract
+
+
+def open_specification(loaded: Loaded) -> Opened:
+    """Read the checkpoint as data and settle the class names.
+
+    Raises:
+        CheckpointError: The file is refused.
+        SpecificationError: The names cannot be found.
+    """
+    check_data(loaded)
+    spec = loaded.spec.model
+    assert spec.checkpoint is not None  # the specification's own check
+    checkpoint = read_checkpoint(loaded.resolve(spec.checkpoint), sha256=spec.sha256)
+    contract = class_contract(loaded, checkpoint)
+    positive_index(loaded, contract.names)
+    return Opened(loaded, checkpoint, contract)
+
+
+def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
+    """Build the model, load its weights and open the data.
+
+    Raises:
+        ModelError, CheckpointError, DataError: Whatever cannot be built or is refused.
+    """
+    loaded, names = opened.loaded, opened.contract.names
+    spec = loaded.spec
+    decision, device = _decision(loaded, names), pick_device(spec.run.device)
+    torch.manual_seed(spec.run.seed)
+    model = build_model(spec.model.factory, _arguments(opened), base=loaded.base)
+    weights = load_weights(model, opened.checkpoint, weights=spec.model.weights)
+    _record_integrity(integrity, weights, pinned=spec.model.sha256 is not None)
+    source, preprocessing = _open_source(opened, names)
+    names_asked = () if spec.metrics.names == "default" else spec.metrics.names
+    return Setup(
+        name=spec.name,
+        task=spec.task,
+        model=model.to(device),
+        weights_sha256=opened.checkpoint.sha256,
+        model_facts={
+            "factory": spec.model.factory,
+            **module_facts(model),
+            "output": spec.model.output,
+            "preprocessing": preprocessing.text,
+            "classes_from": opened.contract.origin,
+            **weights.facts(),
+        },
+        source=source,
+        where=str(loaded.resolve(spec.data.path)),
+        class_names=names,
+        classes_assumed=opened.contract.assumed,
+        decision=decision,
+        select=spec.model.select,
+        device=device,
+        batch_size=spec.run.batch_size,
+        workers=spec.run.workers,
+        exclude=spec.data.on_unreadable == "exclude",
+        policy=Policy(spec.metrics.classes, spec.metrics.zero_division),
+        averages=sorted({*spec.metrics.averages, *(gate.average for gate in spec.gates if gate.average)}),
+        metric_names=[*DEFAULT_NAMES, *names_asked, *(gate.metric for gate in spec.gates)],
+        level=spec.metrics.interval,
+        spec=loaded.document(),
+        run=spec.run.model_dump(mode="json"),
+    )
+
+
+def _arguments(opened: Opened) -> dict[str, Any]:
+    """Give library models their number of classes; other factories get what the specification says."""
+    spec = opened.loaded.spec.model
+    return {"num_classes": len(opened.contract.names), **spec.args} if is_library(spec.factory) else spec.args
+
+
+def _open_source(opened: Opened, names: tuple[str, ...]) -> tuple[Source, Preprocessing]:
+    loaded = opened.loaded
+    spec = loaded.spec
+    known = is_library(spec.model.factory)
+    library = library_preprocessing(spec.model.factory) if known else None
+    options = library_entries(spec.model.factory) if known else []
+    preprocessing = Preprocessing.declared(loaded, library=library, options=options)
+    return open_source(loaded, names, preprocessing), preprocessing
+
+
+def _record_integrity(integrity: IntegrityLog, weights: LoadedWeights, *, pinned: bool) -> None:
+    status, text = _INTEGRITY[weights.checkpoint.integrity]
+    if pinned:
+        status, text = "ok", "the file's sha256 is the pinned one"
+    integrity.record("file_integrity", "ok" if status == "ok" else "warn", text)
+
+
+def _decision(loaded: Loaded, class_names: tuple[str, ...]) -> Decision:
+    model, positive = loaded.spec.model, positive_index(loaded, class_names)
+    if positive is None:
+        return Decision(loaded.spec.task, model.output)
+    threshold = DEFAULT_THRESHOLD if model.threshold is None else float(str(model.threshold))
+    return Decision(loaded.spec.task, model.output, positive, threshold)

@@ -1,0 +1,69 @@
+"""Paths of a specification: relative to its file, or to the current folder where a flag names them."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import SpecificationError
+from evalkit.provenance import portable_path, without_home
+
+_KEYS = (
+    ("model", "checkpoint"),
+    ("model", "classes"),
+    ("data", "path"),
+    ("data", "root"),
+    ("data", "attributes"),
+    ("", "baseline"),
+)
+_FOLDER = "folder:"
+# Values of path keys that name no path.
+_NOT_A_PATH = re.compile(r"(checkpoint:|git:).*|data|none|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.DOTALL)
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def is_path_key(dotted: str) -> bool:
+    """Return whether a key such as ``data.path`` holds a path."""
+    block, _, key = dotted.rpartition(".")
+    return (block, key) in _KEYS
+
+
+def resolve_path(path: str, base: Path) -> Path:
+    """Return a path of a specification as one that can be opened; ``~`` and ``${NAME}`` are filled in."""
+    return base / os.path.expanduser(_VARIABLE.sub(_variable, path))  # noqa: PTH111 - Path raises without a home
+
+
+def rebased(value: Any, *, start: Path, base: Path) -> Any:
+    """Turn a path that is relative to one folder into one relative to another; other values stay."""
+    if not isinstance(value, str) or _VARIABLE.search(value):
+        return value
+    prefix = _FOLDER if value.startswith(_FOLDER) else ""
+    rest = value.removeprefix(prefix)
+    if not prefix and _NOT_A_PATH.fullmatch(rest) and not (start / rest).exists():
+        return value
+    return prefix + portable_path(resolve_path(rest, start), base=base)
+
+
+def rebase_document(document: dict[str, Any], *, start: Path, base: Path) -> None:
+    """Rewrite every path of a specification in place for a file in another folder."""
+    for where, key in _path_values(document):
+        where[key] = rebased(where[key], start=start, base=base)
+
+
+def hide_home(document: dict[str, Any]) -> None:
+    """Write the home folder as ``~`` in every path of a specification, in place."""
+    for where, key in _path_values(document):
+        if isinstance(where[key], str):
+            where[key] = without_home(where[key])
+
+
+def _path_values(document: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    blocks = [(document.get(block) if block else document, key) for block, key in _KEYS]
+    return [(where, key) for where, key in blocks if isinstance(where, dict) and key in where]
+
+
+def _variable(match: re.Match[str]) -> str:
+    value = os.environ.get(match[1])
+    if value is None:
+        raise SpecificationError(f"the variable {match[0]} in a path is not set")
+    return value
