@@ -48,7 +48,7 @@ def build_library_model(factory: str, args: Mapping[str, Any]) -> torch.nn.Modul
         else:
             model = module.models.get_model(name, weights=None, **args)
     except Exception as error:
-        known = module.list_models()
+        known = module.list_models() if library == "timm" else module.models.list_models()
         if name not in known:
             raise ModelError(f"{factory}: {library} has no model {name!r}{nearest(name, known)}") from error
         raise ModelError(f"{factory}: raised {reason_of(error)}") from error

@@ -63,6 +63,7 @@ def decode(path: Path, *, mode: Mode, exif: Exif) -> Decoded:
 def _strict() -> Iterator[None]:
     """Refuse truncated files and decompression bombs, whatever other libraries have switched."""
     with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a decoder finds odd and reads all the same
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         switched = ImageFile.LOAD_TRUNCATED_IMAGES
         ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -1,0 +1,539 @@
+"""The commonest case: a folder a class, one command, the counts of plain torch, and every trap on the way."""
+
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from pictures import COLOURS, write_project, write_split
+from PIL import Image
+from test_cli import one_line
+from torchvision import datasets
+from torchvision.transforms import v2
+
+from evalkit.datasets.images import decode
+from evalkit.result import read_result
+
+PREPROCESS = "{resize: 14, crop: 12, mean: [0.4, 0.5, 0.6], std: [0.2, 0.25, 0.3]}"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project in the current folder, and its network."""
+    model = write_project(tmp_path / "p")
+    monkeypatch.chdir(tmp_path / "p")
+    return model
+
+
+def words(**changes):
+    flags = {
+        "model": "colours:ColourNet",
+        "checkpoint": "best.pth",
+        "data": "data/val",
+        "classes": "folder:data/train",
+        "preprocess": PREPROCESS,
+    }
+    flags |= changes
+    given = [
+        word
+        for key, value in flags.items()
+        if value is not None
+        for word in (f"--{key.replace('_', '-')}", value)
+    ]
+    return ["run", *given, "-o", "out"]
+
+
+def plain_counts(model, root="data/val"):
+    """What a training script computes with torchvision alone."""
+    transform = v2.Compose(
+        [
+            v2.Resize(14, antialias=True),
+            v2.CenterCrop(12),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.4, 0.5, 0.6], [0.2, 0.25, 0.3]),
+        ]
+    )
+    data, names = datasets.ImageFolder(root, transform), sorted(COLOURS)
+    model.eval()
+    counts = np.zeros((len(names), len(names)), int)
+    with torch.no_grad():
+        for x, y in data:
+            counts[names.index(data.classes[y]), model(x[None]).argmax()] += 1
+    return counts
+
+
+def test_one_command_gives_the_counts_of_plain_torch(folder, evalkit):
+    """No file, no Python; the preprocessing is torchvision's, and printed."""
+    code, _, err = evalkit(*words())
+    assert code == 0, err
+    assert "RGB, resize 14 (bilinear, antialias), central crop 12, divided by 255, minus mean" in err
+    result = read_result_of("out")
+    assert result.confusion.matrix.tolist() == plain_counts(folder).tolist()
+    assert result.data["modes"] == {"RGB": 24}
+    assert len(result.data["input_statistics"]["mean"]) == 3
+    ids = pq.read_table("out/predictions.parquet")["sample_id"].to_pylist()
+    assert ids[0] == "blue/0.png"
+
+
+def read_result_of(name):
+    return read_result(Path(name))
+
+
+@pytest.mark.parametrize("n_workers", ["0", "2"])
+def test_workers_change_nothing(n_workers, folder, evalkit):
+    """Decoding in other processes gives the same pictures."""
+    assert evalkit(*words(workers=n_workers))[0] == 0
+    assert read_result_of("out").confusion.matrix.tolist() == plain_counts(folder).tolist()
+
+
+def test_a_missing_class_folder_shifts_no_label(folder, evalkit):
+    """Labels are matched by name: the classes after a missing one keep their index."""
+    expected = plain_counts(folder)
+    for path in (entry for entry in os.scandir("data/val/blue")):
+        os.unlink(path)
+    os.rmdir("data/val/blue")
+    assert evalkit(*words())[0] == 0
+    found = read_result_of("out").confusion.matrix
+    assert found[1:].tolist() == expected[1:].tolist()
+    assert found[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["purple", ".ipynb_checkpoints", "Blue"])
+def test_unknown_and_hidden_folders_are_refused(name, folder, evalkit):
+    """A stray folder is no class, and never shifts the others."""
+    os.mkdir(f"data/val/{name}")
+    code, _, err = evalkit(*words())
+    assert code == 4
+    assert name in one_line_after(err)
+    assert "--classes" in err
+
+
+def one_line_after(err):
+    return one_line("\n".join(line for line in err.splitlines() if not line.startswith("preprocessing:")))
+
+
+def test_stray_files_are_skipped_and_listed(folder, evalkit):
+    """Thumbs.db is no picture."""
+    open("data/val/red/Thumbs.db", "w").close()
+    open("data/val/.DS_Store", "w").close()
+    open("data/val/red/clip.gif", "w").close()
+    assert evalkit(*words())[0] == 0
+    skipped = read_result_of("out").data["skipped"]
+    assert skipped["n"] == 3
+    assert skipped["first"] == [".DS_Store", "red/Thumbs.db", "red/clip.gif"]
+
+
+def bomb(path):
+    """A PNG of 20,000 x 20,000 pixels in a few hundred bytes."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+def truncated(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def sixteen_bits(path):
+    Image.fromarray(np.full((16, 20), 40_000, np.uint16)).save(path)
+
+
+def rotated(path):
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif)
+
+
+def text(path):
+    path.write_text("no picture")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+SPOILED = {
+    bomb: "too large",
+    truncated: "truncated",
+    sixteen_bits: "8 bits",
+    rotated: "EXIF orientation 6",
+    text: "cannot identify",
+    empty: "cannot identify",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED, ids=lambda function: function.__name__)
+def test_unreadable_pictures(spoil, folder, evalkit, tmp_path):
+    """All are collected; refused with exit 4, or left out, counted and said."""
+    base = tmp_path / "p/data/val"
+    for name in ("red/3.png", "green/1.png"):
+        spoil(base / name)
+    code, _, err = evalkit(*words())
+    assert code == 4
+    line = one_line_after(err)
+    assert "2 of 24 cannot be read (green/1.png: " in line
+    assert SPOILED[spoil] in line
+    assert not os.path.exists("out")
+    code, _, _ = evalkit(*words(on_unreadable="exclude"), "--min", "accuracy=0.0")
+    result = read_result_of("out")
+    assert code == 5  # over 1 %: no gate can be judged
+    assert result.n_samples == 22
+    assert "excluded:2" in result.signature
+    assert result.data["n_unreadable"] == 2
+    assert len(pq.read_table("out/predictions.parquet")) == 22
+
+
+def test_decoding_follows_the_declaration(tmp_path):
+    """EXIF rotation ignored or applied, 16 bits kept, every other mode converted as torchvision does."""
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "a.png")
+    rotated(tmp_path / "a.png")
+    assert decode(tmp_path / "a.png", mode="RGB", exif="ignore").image.size == (6, 4)
+    assert decode(tmp_path / "a.png", mode="RGB", exif="apply").image.size == (4, 6)
+    sixteen_bits(tmp_path / "b.png")
+    assert np.asarray(decode(tmp_path / "b.png", mode="I16", exif="refuse").image).max() == 40_000
+    rgba = np.random.default_rng(0).integers(0, 255, (5, 5, 4), np.uint8)
+    warnings.simplefilter("ignore")  # torchvision's loader passes Pillow's warnings on
+    for mode in ("RGBA", "CMYK", "P", "L", "LA", "1"):
+        path = tmp_path / f"{mode}.{'tif' if mode == 'CMYK' else 'png'}"
+        Image.fromarray(rgba, "RGBA").convert("RGB" if mode == "CMYK" else "RGBA").convert(mode).save(path)
+        decoded = decode(path, mode="RGB", exif="refuse")
+        assert decoded.image.tobytes() == datasets.folder.pil_loader(str(path)).tobytes()
+        with Image.open(path) as image:
+            assert decoded.mode == image.mode
+
+
+def test_a_library_that_switched_truncation_on_changes_nothing(tmp_path, monkeypatch):
+    """LOAD_TRUNCATED_IMAGES would turn half a picture black without a word."""
+    from PIL import ImageFile
+
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(tmp_path / "a.png")
+    truncated(tmp_path / "a.png")
+    with pytest.raises(OSError, match="truncated"):
+        decode(tmp_path / "a.png", mode="RGB", exif="refuse")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+@pytest.mark.parametrize("kind", ["loop", "out", "dangling", "fifo"])
+def test_links_and_pipes(kind, folder, evalkit, tmp_path):
+    """Exit 4, and no hang."""
+    here = tmp_path / "p/data/val/red"
+    if kind == "loop":
+        (here / "again").symlink_to(here, target_is_directory=True)
+    elif kind == "out":
+        (here / "x.png").symlink_to(tmp_path / "p/data/train/red/0.png")
+    elif kind == "dangling":
+        (here / "x.png").symlink_to(here / "none.png")
+    else:
+        os.mkfifo(here / "x.png")
+    assert evalkit(*words())[0] == 4
+
+
+@pytest.mark.parametrize("order", [None, "torchvision", "natural"])
+def test_numbers_as_names_need_an_order(order, folder, evalkit):
+    """ "10" comes before "2" for torchvision, after it for timm; nobody guesses."""
+    for split in ("train", "val"):
+        for old, new in zip(sorted(COLOURS), ("2", "10", "3"), strict=True):
+            os.rename(f"data/{split}/{old}", f"data/{split}/{new}")
+    code, _, err = evalkit(*words(class_order=order))
+    if order is None:
+        assert code == 2
+        assert "--class-order torchvision or natural" in err
+    else:
+        assert code == 0
+        expected = ("10", "2", "3") if order == "torchvision" else ("2", "3", "10")
+        assert read_result_of("out").class_names == expected
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        ("checkpoint:classes", sorted(COLOURS)),
+        ("data", sorted(COLOURS)),
+        ("[red, green, blue]", ["red", "green", "blue"]),
+    ],
+)
+def test_where_class_names_come_from(classes, expected, folder, evalkit):
+    """The checkpoint, the data themselves (said to be assumed), or a list in the model's own order."""
+    code, out, _ = evalkit(*words(classes=classes))
+    assert code == 0
+    result = read_result_of("out")
+    assert list(result.class_names) == expected
+    assert ("classes:assumed" in result.signature) == (classes == "data")
+    assert ("assumed" in out) == (classes == "data")
+
+
+@pytest.mark.parametrize(
+    ("saved", "expected"),
+    [
+        ({0: "a", 1: "b", 2: "c"}, "abc"),
+        ({"0": "a", "1": "b", "2": "c"}, "abc"),
+        ({"c": 2, "a": 0, "b": 1}, "abc"),
+    ],
+)
+def test_names_saved_as_mappings(saved, expected, folder, evalkit):
+    """id2label and class_to_idx, whichever way round."""
+    state = torch.load("best.pth", weights_only=True)
+    torch.save({**state, "names": saved}, "best.pth")
+    evalkit(*words(classes="checkpoint:names"))
+    code, _, err = evalkit(*words(classes="checkpoint:names"))
+    assert code == 4  # the data's folders are not a, b, c: both sides are shown
+    assert all(repr(name) in err for name in expected)
+    assert evalkit(*words(classes="checkpoint:nmaes"))[0] == 4
+
+
+def test_images_need_a_preprocessing(folder, evalkit):
+    """Nobody guesses a mean."""
+    code, _, err = evalkit(*words(preprocess=None))
+    assert code == 2
+    assert "--preprocess" in one_line_after(err)
+    code, _, err = evalkit(*words(preprocess="{resize: 14, crp: 12}"))
+    assert code == 2
+    assert "did you mean 'crop'" in err
+    assert evalkit(*words(preprocess="library"))[0] == 2
+
+
+def test_preprocessing_by_the_training_script(folder, evalkit):
+    """module:object is the one the script uses."""
+    with open("transforms.py", "w") as file:
+        file.write(
+            "import torch\nfrom torchvision.transforms import v2\n"
+            "val = v2.Compose([v2.Resize(14, antialias=True), v2.CenterCrop(12), v2.PILToTensor(),\n"
+            "    v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])])\n"
+        )
+    assert evalkit(*words(preprocess="transforms:val"))[0] == 0
+    assert read_result_of("out").confusion.matrix.tolist() == plain_counts(folder).tolist()
+
+
+def test_attributes_are_joined_by_file_name(folder, evalkit):
+    """Every row meets an image and every image a row, or exit 4."""
+    files = [f"{name}/{i}.png" for name in COLOURS for i in range(8)]
+    with open("meta.csv", "w") as file:
+        file.write("file_name,camera\n" + "".join(f"{name},c{i % 2}\n" for i, name in enumerate(files)))
+    assert evalkit(*words(attributes="meta.csv"))[0] == 0
+    table = pq.read_table("out/predictions.parquet").to_pydict()
+    assert dict(zip(table["sample_id"], table["camera"], strict=True))["green/1.png"] == "c1"
+    with open("meta.csv", "a") as file:
+        file.write("green/99.png,c1\n")
+    code, _, err = evalkit(*words(attributes="meta.csv"))
+    assert code == 4
+    assert "1 rows without an image: green/99.png" in err
+
+
+def test_sizes_that_differ_need_a_crop(folder, evalkit, tmp_path):
+    """Ragged tensors are refused with the file."""
+    Image.new("RGB", (31, 16)).save(tmp_path / "p/data/val/red/0.png")
+    code, _, err = evalkit(*words(preprocess="{resize: 14}"))
+    assert code == 4
+    assert "Set a crop" in err
+
+
+@pytest.mark.parametrize("path", ["data/none", "notes.txt", "a b:c"])
+def test_data_that_nobody_knows(path, folder, evalkit):
+    """Neither a folder nor a known file nor module:callable."""
+    open("notes.txt", "w").close()
+    assert evalkit(*words(data=path))[0] == 2
+
+
+def test_the_first_command_becomes_a_file(folder, evalkit):
+    """--write-spec saves what was said; the file alone gives the same result."""
+    assert evalkit(*words(), "--min", "accuracy=0.0", "--write-spec", "ci/eval.yaml")[0] == 0
+    first = read_result_of("out")
+    assert yaml.safe_load(Path("ci/eval.yaml").read_text())["gates"] == [{"metric": "accuracy", "min": 0.0}]
+    os.rename("colours.py", "ci/colours.py")
+    assert evalkit("run", "ci/eval.yaml", "-o", "out")[0] == 0
+    assert read_result_of("out").counts == first.counts
+
+
+TABLE = [(f"{name}/{i}.png", name, i) for name in COLOURS for i in range(8)]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tables_of_paths(suffix, folder, evalkit):
+    """The same pictures through a table give the same counts."""
+    import pandas as pd
+
+    frame = pd.DataFrame(TABLE, columns=["path", "colour", "age"])
+    if suffix == "csv":
+        with open("t.csv", "w", newline="\r\n", encoding="utf-8-sig") as file:
+            frame.to_csv(file, index=False)
+    else:
+        frame.to_parquet("t.parquet")
+    settings = [
+        "--set",
+        "data.image=path",
+        "--set",
+        "data.label=colour",
+        "--set",
+        "data.root=data/val",
+        "--set",
+        "data.attributes=[age]",
+    ]
+    code, _, err = evalkit(*words(data=f"t.{suffix}"), *settings)
+    assert code == 0, err
+    assert read_result_of("out").confusion.matrix.tolist() == plain_counts(folder).tolist()
+    assert pq.read_table("out/predictions.parquet")["age"].to_pylist()[:3] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("../train/red/0.png,red,1", "leaves"),
+        ("/etc/passwd,red,1", "leaves"),
+        ("red/0.png,rde,1", r"did you mean 'red'"),
+        ("red/0.png,,1", "labels are missing (rows 24)"),
+        ("red/0.png,red,1", "unique"),
+    ],
+)
+def test_rows_that_are_refused(row, message, folder, evalkit):
+    """Exit 4 with the row."""
+    with open("t.csv", "w") as file:
+        file.write("path,colour,age\n" + "".join(f"{a},{b},{c}\n" for a, b, c in TABLE) + row + "\n")
+    settings = ["--set", "data.image=path", "--set", "data.label=colour", "--set", "data.root=data/val"]
+    code, _, err = evalkit(*words(data="t.csv"), *settings)
+    assert code == 4
+    assert message in err
+
+
+def test_tables_of_features(project, evalkit, tmp_path):
+    """Numeric columns in the model's order; labels by index or by name."""
+    project.write_data()
+    assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "npz")[0] == 0
+    expected = read_result(tmp_path / "npz").counts
+    for kind in ("index", "name"):
+        with open(project.path / "t.csv", "w") as file:
+            file.write("a,b,c,d,y\n")
+            for x, y in zip(project.x, project.y, strict=True):
+                label = y if kind == "index" else f"class {y}"
+                file.write(",".join(repr(float(value)) for value in x) + f",{label}\n")
+        data = {"source": "table", "path": "t.csv", "features": ["a", "b", "c", "d"], "label": "y"}
+        project.write_spec(data=data)
+        code, _, err = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / kind)
+        assert code == 0, err
+        assert read_result(tmp_path / kind).counts == expected
+
+
+DATASET = """
+import numpy as np, torch
+from torch.utils.data import Dataset, IterableDataset
+
+class Items(Dataset):
+    def __init__(self, form):
+        self.form, self.z = form, np.load({path!r})
+    def __len__(self):
+        return len(self.z["y"])
+    def __getitem__(self, i):
+        x, y = torch.from_numpy(self.z["x"][i]), int(self.z["y"][i])
+        return {{"pair": (x, y), "triple": (x, y, {{"even": i % 2}}), "mapping": {{"x": x, "label": y}},
+                "tuple": ((x,), y)}}[self.form]
+
+def pair(): return Items("pair")
+def triple(): return Items("triple")
+def mapping(): return Items("mapping")
+def tuple_(): return Items("tuple")
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        yield from ()
+def stream(): return Stream()
+def broken(): raise RuntimeError("no data today")
+"""
+
+
+@pytest.mark.parametrize("form", ["pair", "triple", "mapping", "tuple_"])
+def test_datasets_of_ones_own(form, project, evalkit, tmp_path):
+    """Items as pairs, triples or mappings give the counts of the same arrays."""
+    assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "npz")[0] == 0
+    (project.path / "mydata.py").write_text(DATASET.format(path=str(project.path / "test.npz")))
+    project.write_spec(data={"source": "factory", "path": f"mydata:{form}"})
+    code, _, err = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "o")
+    assert code == 0, err
+    found, expected = read_result(tmp_path / "o"), read_result(tmp_path / "npz")
+    assert found.counts == expected.counts
+    assert found.digests["data"] == expected.digests["data"]
+    if form == "triple":
+        assert "even" in pq.read_table(tmp_path / "o/predictions.parquet").column_names
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [("stream", 4, "iterable"), ("broken", 2, "no data today"), ("none", 2, "no 'none'")],
+)
+def test_datasets_that_cannot_be_walked(name, code, message, project, evalkit, tmp_path):
+    """Refused with the ways out."""
+    (project.path / "mydata.py").write_text(DATASET.format(path=str(project.path / "test.npz")))
+    project.write_spec(data={"source": "factory", "path": f"mydata:{name}"})
+    found, _, err = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "o")
+    assert found == code
+    assert message in err
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_library_models(library, folder, evalkit):
+    """Built offline with the number of classes, filled from the checkpoint."""
+    pytest.importorskip(library, reason=f"needs the extra of {library}")
+    import importlib
+
+    module = importlib.import_module(library)
+    torch.manual_seed(0)
+    if library == "timm":
+        factory, model = "timm:resnet10t", module.create_model("resnet10t", num_classes=3)
+    else:
+        factory, model = "torchvision:squeezenet1_1", module.models.squeezenet1_1(num_classes=3)
+    torch.save(model.state_dict(), "lib.pth")
+    preprocess = "{resize: 40, crop: 32, mean: [0.4, 0.5, 0.6], std: [0.2, 0.25, 0.3]}"
+    code, _, err = evalkit(*words(model=factory, checkpoint="lib.pth", preprocess=preprocess))
+    assert code == 0, err
+    assert read_result_of("out").n_samples == 24
+    code, _, err = evalkit(*words(model=factory + "x", checkpoint="lib.pth"))
+    assert code == 2
+    assert "did you mean" in err
+
+
+def test_weights_entries_differ_in_preprocessing(folder, evalkit):
+    """`library` needs the entry, else the entries are listed."""
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    torch.save(resnet18(num_classes=3).state_dict(), "r.pth")
+    code, _, err = evalkit(*words(model="torchvision:resnet18", checkpoint="r.pth", preprocess="library"))
+    assert code == 2
+    assert "torchvision:resnet18/IMAGENET1K_V1 (resize [256], crop [224])" in err
+    code, _, err = evalkit(
+        *words(model="torchvision:resnet18/IMAGENET1K_V1", checkpoint="r.pth", preprocess=None)
+    )
+    assert code == 0, err
+    assert "library: ImageClassification( crop_size=[224]" in err
+    assert evalkit(*words(model="torchvision:resnet18/V9", checkpoint="r.pth", preprocess="library"))[0] == 2
+
+
+def test_wrong_keys_for_a_source(folder, evalkit):
+    """A key that the source does not have is refused, never ignored."""
+    code, _, err = evalkit(*words(), "--set", "data.image=path")
+    assert code == 2
+    assert "data.image: belongs to another source" in err
+
+
+def test_helpers_write_what_they_say(tmp_path):
+    """The fixture's pictures are pictures."""
+    write_split(tmp_path, n=1)
+    with Image.open(tmp_path / "red/0.png") as image:
+        assert image.size == (20, 16)
