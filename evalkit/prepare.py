@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from evalkit.assemble import Question
 from evalkit.catalogue import DEFAULT_NAMES
 from evalkit.checkpoints.contract import ClassContract, class_contract, positive_index
 from evalkit.checkpoints.factory import build_model
@@ -13,9 +14,10 @@ from evalkit.checkpoints.loading import LoadedWeights, load_weights
 from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
 from evalkit.datasets import Source, check_data, open_source
 from evalkit.datasets.preprocess import Preprocessing
-from evalkit.evaluate import Setup, module_facts
-from evalkit.inference import Decision, pick_device
+from evalkit.decide import Decision
+from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
+from evalkit.measure import Setup, module_facts
 from evalkit.metrics import Policy
 from evalkit.spec import Loaded
 
@@ -68,8 +70,16 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
     source, preprocessing = _open_source(opened, names)
     names_asked = () if spec.metrics.names == "default" else spec.metrics.names
     return Setup(
-        name=spec.name,
-        task=spec.task,
+        question=Question(
+            name=spec.name,
+            class_names=names,
+            decision=decision,
+            policy=Policy(spec.metrics.classes, spec.metrics.zero_division),
+            averages=sorted({*spec.metrics.averages, *(gate.average for gate in spec.gates if gate.average)}),
+            metric_names=[*DEFAULT_NAMES, *names_asked, *(gate.metric for gate in spec.gates)],
+            level=spec.metrics.interval,
+            classes_assumed=opened.contract.assumed,
+        ),
         model=model.to(device),
         weights_sha256=opened.checkpoint.sha256,
         model_facts={
@@ -82,18 +92,11 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
         },
         source=source,
         where=str(loaded.resolve(spec.data.path)),
-        class_names=names,
-        classes_assumed=opened.contract.assumed,
-        decision=decision,
         select=spec.model.select,
         device=device,
         batch_size=spec.run.batch_size,
         workers=spec.run.workers,
         exclude=spec.data.on_unreadable == "exclude",
-        policy=Policy(spec.metrics.classes, spec.metrics.zero_division),
-        averages=sorted({*spec.metrics.averages, *(gate.average for gate in spec.gates if gate.average)}),
-        metric_names=[*DEFAULT_NAMES, *names_asked, *(gate.metric for gate in spec.gates)],
-        level=spec.metrics.interval,
         spec=loaded.document(),
         run=spec.run.model_dump(mode="json"),
     )

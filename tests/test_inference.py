@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from evalkit.datasets import NpzSource
+from evalkit.decide import Decision
 from evalkit.errors import DataError, InvalidRunError, ModelError, SpecificationError
 from evalkit.inference import (
-    Decision,
     Inference,
     batch_list,
     evaluation_mode,
@@ -20,7 +20,7 @@ from evalkit.inference import (
     pick_device,
     predict,
 )
-from evalkit.integrity import check_unchanged, model_digest
+from evalkit.inference.unchanged import check_unchanged, model_digest
 
 
 def source_of(n=20, seed=0):

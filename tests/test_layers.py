@@ -16,11 +16,12 @@ FLOORS = (
     {"metrics", "uncertainty"},
     {"rows", "documents", "provenance"},
     {"result", "verdict", "ledger", "spec", "rundir"},
-    {"signature", "usercode"},
+    {"signature", "usercode", "decide", "integrity"},
     {"checkpoints", "datasets", "compare", "render"},
-    {"gates", "integrity", "inference"},
-    {"evaluate"},
+    {"gates", "inference", "assemble"},
+    {"measure", "scoring"},
     {"prepare"},
+    {"api"},
     {"cli"},
 )
 THIRD_PARTY = {
@@ -39,8 +40,10 @@ THIRD_PARTY = {
     "compare": {"numpy"},
     "render": {"numpy", "jinja2", "markupsafe"},
     "inference": {"numpy", "torch"},
-    "integrity": {"torch"},
-    "evaluate": {"numpy", "torch"},
+    "decide": {"numpy"},
+    "measure": {"numpy", "torch"},
+    "scoring": {"numpy"},
+    "api": {"numpy", "pandas", "pyarrow", "torch", "IPython"},
     "cli": {"click", "pydantic", "rich"},
 }
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -95,7 +98,7 @@ def test_every_floor_is_built():
         ("counts", "import evalkit.gates"),
         ("gates", "from evalkit.cli import main"),
         ("gates", "import torch"),
-        ("render", "def f():\n    from evalkit.evaluate import evaluate_specification"),
+        ("render", "def f():\n    from evalkit.measure import evaluate_specification"),
         ("result", "from evalkit import ledger"),
     ],
 )

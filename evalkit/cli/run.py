@@ -91,8 +91,8 @@ def command(
         loaded.resolve(loaded.spec.baseline) if isinstance(loaded.spec.baseline, str) else None
     )
     with open_run_directory(output) as directory:
-        from evalkit.evaluate import evaluate  # noqa: PLC0415 - torch, not for --help
         from evalkit.integrity import IntegrityLog  # noqa: PLC0415
+        from evalkit.measure import measure  # noqa: PLC0415 - torch, not for --help
         from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
 
         opened = open_specification(loaded)
@@ -110,7 +110,7 @@ def command(
             setup = prepare(opened, integrity)
             if not quiet:
                 tell(f"preprocessing: {setup.model_facts['preprocessing']}")
-            evaluation = evaluate(
+            evaluation = measure(
                 setup,
                 integrity=integrity,
                 ledger=ledger,

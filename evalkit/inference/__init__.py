@@ -1,12 +1,10 @@
 """Inference: eval mode, inference mode, our own batch list, and the only border from tensors to arrays."""
 
 from evalkit.inference.batches import batch_list, iterate_batches
-from evalkit.inference.decide import Decision
 from evalkit.inference.loop import Inference, predict
 from evalkit.inference.mode import evaluation_mode, pick_device
 
 __all__ = [
-    "Decision",
     "Inference",
     "batch_list",
     "evaluation_mode",

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Inputs, Source, Unreadable, check_range
+from evalkit.decide import Decision
 from evalkit.digests import OrderFreeDigest, array_items
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
 from evalkit.inference.batches import iterate_batches, moved, tensors_of
-from evalkit.inference.decide import Decision
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
 from evalkit.inference.statistics import InputStatistics
 from evalkit.ledger import PredictionBatch

@@ -1,6 +1,6 @@
 """The trunk: a model and data become one EvalResult and a ledger, whichever door they came through."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from evalkit.catalogue import DEFAULT_NAMES
+from evalkit.assemble import Question, assemble
 from evalkit.checkpoints.data import dtype_name
 from evalkit.counts import ConfusionCounts, LabelCounter
 from evalkit.datasets import Source, check_range
 from evalkit.digests import DataDigest
 from evalkit.errors import DataError, InvalidRunError
-from evalkit.inference import Decision, Inference, batch_list, evaluation_mode, predict
-from evalkit.integrity import IntegrityLog, check_unchanged, model_digest
+from evalkit.inference import Inference, batch_list, evaluation_mode, predict
+from evalkit.inference.unchanged import check_unchanged, model_digest
+from evalkit.integrity import IntegrityLog
 from evalkit.ledger import PredictionBatch, open_ledger
-from evalkit.metrics import Policy
-from evalkit.result import EvalResult, Partial, counts_fields
-from evalkit.rows import MetricRow, metric_rows
-from evalkit.signature import signature
+from evalkit.result import EvalResult
 
 Progress = Callable[[int, int], None]
 
@@ -31,41 +29,29 @@ class Setup:
     """What is evaluated, and how: everything that the trunk needs to know.
 
     Attributes:
-        name, task: Of the run.
+        question: What is asked.
         model: On its device, weights loaded.
         weights_sha256: Of the checkpoint file; None where the model came without one.
         model_facts: What the document says about the model.
         source: The samples.
         where: Names the data in messages.
-        class_names: In the model's output order.
-        classes_assumed: True where they were taken from the data itself.
-        decision: The rule from scores to classes.
         select: Which part of the model's output holds the scores.
         device, batch_size, workers: How to run.
         exclude: Leave unreadable samples out instead of refusing.
-        policy, averages, metric_names, level: What to compute.
         spec: The resolved specification without ``run``; run: that block.
     """
 
-    name: str
-    task: str
+    question: Question
     model: torch.nn.Module
     weights_sha256: str | None
     model_facts: dict[str, Any]
     source: Source
     where: str
-    class_names: tuple[str, ...]
-    classes_assumed: bool
-    decision: Decision
     select: int | str | None
     device: torch.device
     batch_size: int
     workers: int
     exclude: bool = False
-    policy: Policy = field(default_factory=Policy)
-    averages: Sequence[str] = ("micro", "macro", "weighted")
-    metric_names: Sequence[str] = DEFAULT_NAMES
-    level: float = 0.95
     spec: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
 
@@ -83,7 +69,7 @@ class Evaluation:
     failure: InvalidRunError | None
 
 
-def evaluate(
+def measure(
     setup: Setup,
     *,
     integrity: IntegrityLog,
@@ -131,7 +117,7 @@ class _Run:
         if self.n_asked == 0:
             raise DataError(f"{setup.where}: holds no samples")
         self.state = Inference(np.zeros(self.n_asked, np.uint8))
-        self.data = DataDigest(setup.class_names)
+        self.data = DataDigest(setup.question.class_names)
         self.seconds = 0.0
 
     def count(self, ledger: Path, progress: Progress) -> ConfusionCounts:
@@ -139,8 +125,8 @@ class _Run:
         setup = self.setup
         self._check_labels()
         before, start = model_digest(setup.model), self.clock()
-        counter = LabelCounter(len(setup.class_names))
-        with open_ledger(ledger, setup.decision.output) as writer, evaluation_mode(setup.model):
+        counter = LabelCounter(len(setup.question.class_names))
+        with open_ledger(ledger, setup.question.decision.output) as writer, evaluation_mode(setup.model):
             for batch in self._predict(self.n_asked, self.state, setup.workers):
                 counter.add(batch.y_true, batch.y_pred)
                 self.data.add(batch.y_true, batch.ids)
@@ -152,7 +138,9 @@ class _Run:
         counts = counter.result()
         self._check_sum(counts)
         checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
-        self.integrity.ok([*checks, "probabilities"] if setup.decision.output == "probabilities" else checks)
+        self.integrity.ok(
+            [*checks, "probabilities"] if setup.question.decision.output == "probabilities" else checks
+        )
         return counts
 
     def _check_sum(self, counts: ConfusionCounts) -> None:
@@ -168,7 +156,7 @@ class _Run:
         if labels is None:
             return
         try:
-            check_range(labels, n_classes=len(self.setup.class_names), where=self.setup.where)
+            check_range(labels, n_classes=len(self.setup.question.class_names), where=self.setup.where)
         except DataError:
             with suppress(InvalidRunError), evaluation_mode(self.setup.model):
                 next(self._predict(1, Inference(np.zeros(1, np.uint8)), 0), None)
@@ -180,8 +168,8 @@ class _Run:
             setup.model,
             setup.source,
             batch_list(n_samples, setup.batch_size),
-            decision=setup.decision,
-            n_classes=len(setup.class_names),
+            decision=setup.question.decision,
+            n_classes=len(setup.question.class_names),
             select=setup.select,
             device=setup.device,
             dtype=floating_dtype(setup.model),
@@ -193,59 +181,27 @@ class _Run:
     def document(self, counts: ConfusionCounts | None, provenance: dict[str, Any]) -> EvalResult:
         """Write down what was found; without counts the run is invalid and holds no number."""
         setup, state = self.setup, self.state
-        positive = setup.decision.positive
         n_samples = self.n_asked if counts is None else int(counts.n_samples)
         complete = state.inputs.n_items == n_samples
-        digests = {
-            "data": self.data.hexdigest() if complete else None,
-            "inputs": state.inputs.hexdigest() if complete else None,
-            "weights": setup.weights_sha256,
-        }
-        numbers: dict[str, Any] = {"counts": None, "metrics": ()}
-        if counts is not None:
-            numbers = {**counts_fields(counts), "metrics": tuple(self._rows(counts))}
-        whole = len(setup.source)
-        return EvalResult.model_construct(
-            name=setup.name,
-            task=setup.task,
-            valid=counts is not None,
-            partial=None if self.n_asked == whole else Partial(limit=self.n_asked, of=whole),
-            signature=signature(
-                task=setup.task,
-                positive=None if positive is None else setup.class_names[positive],
-                class_names=setup.class_names,
-                decide=setup.decision.described,
-                policy=setup.policy,
-                n_samples=n_samples,
-                n_excluded=len(state.unreadable),
-                classes_assumed=setup.classes_assumed,
-                digests=digests,
-                torch_version=torch.__version__.partition("+")[0],
-                dtype=state.output_dtype,
-            ),
-            digests=digests,
-            class_names=setup.class_names,
-            positive_class=None if positive is None else setup.class_names[positive],
-            threshold=setup.decision.threshold,
-            n_samples=n_samples,
+        return assemble(
+            setup.question,
+            counts,
+            n_asked=self.n_asked,
+            n_available=len(setup.source),
+            n_excluded=len(state.unreadable),
+            digests={
+                "data": self.data.hexdigest() if complete else None,
+                "inputs": state.inputs.hexdigest() if complete else None,
+                "weights": setup.weights_sha256,
+            },
+            torch_version=torch.__version__.partition("+")[0],
+            dtype=state.output_dtype,
+            integrity=self.integrity,
             spec=setup.spec,
-            integrity=self.integrity.rows(),
             model={**setup.model_facts, "output_dtype": state.output_dtype or None},
             data=self._data_facts(counts),
             run=self._run_facts(n_samples),
             provenance=provenance,
-            **numbers,
-        )
-
-    def _rows(self, counts: ConfusionCounts) -> list[MetricRow]:
-        setup = self.setup
-        return metric_rows(
-            counts,
-            setup.class_names,
-            policy=setup.policy,
-            names=setup.metric_names,
-            averages=setup.averages,
-            level=setup.level,
         )
 
     def _data_facts(self, counts: ConfusionCounts | None) -> dict[str, Any]:
@@ -256,7 +212,7 @@ class _Run:
             "n_unreadable": len(state.unreadable),
             "unreadable": [f"{lost.name}: {lost.reason}" for lost in state.unreadable[:100]],
             "modes": dict(sorted(state.modes.items())),
-            "classes_assumed": self.setup.classes_assumed,
+            "classes_assumed": self.setup.question.classes_assumed,
             "input_cast": state.input_cast,
             "input_statistics": state.statistics.summary(),
             "n_ties": state.n_ties,
