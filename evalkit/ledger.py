@@ -37,7 +37,7 @@ class PredictionBatch:
     Attributes:
         index: Positions in the data set, int64, shape (n,).
         y_true, y_pred: Class indices, int64, shape (n,).
-        outputs: What the model returned, float32 or float64, shape (n, K).
+        outputs: What the model returned, float32 or float64, shape (n, K); None where only classes are known.
         ids: Sample ids, or None where samples are known by position.
         attributes: Further columns by name, each of shape (n,).
     """
@@ -45,7 +45,7 @@ class PredictionBatch:
     index: Ints
     y_true: Ints
     y_pred: Ints
-    outputs: NDArray[Any]
+    outputs: NDArray[Any] | None
     ids: Sequence[str] | None = None
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -63,16 +63,16 @@ def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
     log-softmax for logits and is clipped at float64's epsilon for probabilities; it, ``brier`` and the
     probabilities are null for mere scores.
     """
+    named = _named_columns(batch)
+    if batch.outputs is None:
+        return named | _unscored(len(batch.index)) | dict(batch.attributes)
     raw = batch.outputs.astype(np.float64)
     rows = np.arange(len(raw))
     log_p = _log_softmax(raw) if output == "logits" else None
     scores = raw if log_p is None else np.exp(log_p)
     true_score, pred_score = scores[rows, batch.y_true], scores[rows, batch.y_pred]
     columns: dict[str, Any] = {
-        "index": batch.index,
-        "sample_id": [str(i) for i in batch.index.tolist()] if batch.ids is None else list(batch.ids),
-        "y_true": batch.y_true.astype(np.int32),
-        "y_pred": batch.y_pred.astype(np.int32),
+        **named,
         "p_pred": _float32(pred_score, known=output != "scores"),
         "p_true": _float32(true_score, known=output != "scores"),
         "margin": _float32(_margin(scores)),
@@ -80,6 +80,21 @@ def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
         "true_rank": _true_rank(batch.outputs, batch.y_true),
     }
     return columns | _score_columns(scores.astype(np.float32)) | dict(batch.attributes)
+
+
+def _named_columns(batch: PredictionBatch) -> dict[str, Any]:
+    return {
+        "index": batch.index,
+        "sample_id": [str(i) for i in batch.index.tolist()] if batch.ids is None else list(batch.ids),
+        "y_true": batch.y_true.astype(np.int32),
+        "y_pred": batch.y_pred.astype(np.int32),
+    }
+
+
+def _unscored(n_samples: int) -> dict[str, Any]:
+    floats = dict.fromkeys(("p_pred", "p_true", "margin"), pa.nulls(n_samples, pa.float32()))
+    losses = dict.fromkeys(("logloss", "brier"), pa.nulls(n_samples, pa.float64()))
+    return {**floats, **losses, "true_rank": pa.nulls(n_samples, pa.int32())}
 
 
 class LedgerWriter:

@@ -240,3 +240,9 @@ def module_facts(model: torch.nn.Module) -> dict[str, Any]:
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "dtype": dtype_name(floating_dtype(model) or "none"),
     }
+
+
+def model_device(model: torch.nn.Module) -> torch.device:
+    """Return the device that a model's tensors are on; the CPU where it has none."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")

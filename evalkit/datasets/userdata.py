@@ -1,13 +1,20 @@
 """Samples from a map-style Dataset of the user's, with the user's own collate function."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+)
 
 from evalkit.datasets.labels import integral_labels
 from evalkit.datasets.source import Batch, Inputs, Unreadable
@@ -131,6 +138,47 @@ def check_dataset(dataset: Any, name: str) -> None:
         )
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise DataError(f"{name}: a {type(dataset).__name__} without length and index", hint=ways)
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A data set and how its loader would have read it."""
+
+    dataset: Any
+    batch_size: int
+    workers: int
+    collate: Callable[[list[Any]], Any] | None
+
+
+def walk_loader(data: Any, batch_size: int) -> Walked:
+    """Take a DataLoader apart, or a Dataset as it is.
+
+    A shuffling loader's data set is walked in order: no metric depends on the order, and ids do.
+
+    Raises:
+        DataError: The loader drops, repeats or shares out samples.
+    """
+    if not isinstance(data, DataLoader):
+        return Walked(data, batch_size, 0, None)
+    if isinstance(data.dataset, IterableDataset):
+        check_dataset(data.dataset, "data")
+    if data.drop_last:
+        raise DataError("data: the loader drops its last batch", hint="Set drop_last=False")
+    batches = data.batch_sampler
+    sampler = data.sampler if batches is None else getattr(batches, "sampler", batches)
+    if batches is not None and type(batches) is not BatchSampler:
+        raise DataError(
+            f"data: a {type(batches).__name__} decides which samples are read", hint="Pass the Dataset"
+        )
+    if isinstance(sampler, RandomSampler):
+        if sampler.replacement or sampler.num_samples != len(cast("Sized", data.dataset)):
+            raise DataError("data: the loader's sampler draws with replacement, or not every sample")
+    elif type(sampler) is not SequentialSampler:
+        raise DataError(
+            f"data: a {type(sampler).__name__} decides which samples are read", hint="Pass the Dataset"
+        )
+    size = data.batch_size or batch_size
+    return Walked(data.dataset, size, data.num_workers, data.collate_fn if batches is not None else None)
 
 
 def build_dataset(function: Any, name: str) -> Any:

@@ -1,0 +1,360 @@
+"""The Python door: evaluate a model, score predictions, or count along in a loop of one's own.
+
+>>> import evalkit
+>>> result = evalkit.score([0, 1, 2, 2], y_pred=[0, 2, 2, 2])
+>>> result.value("accuracy"), result.value("recall", average="macro")
+(0.75, 0.6666666666666666)
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evalkit.assemble import Question
+from evalkit.classes import check_class_names
+from evalkit.errors import DataError, SpecificationError
+from evalkit.ledger import FILE_NAME as LEDGER
+from evalkit.ledger import Output
+from evalkit.provenance import collect_provenance
+from evalkit.render.html import render_html
+from evalkit.render.text import render_text
+from evalkit.render.view import report_view
+from evalkit.result import EvalResult as Document
+from evalkit.rows import MetricRow, describe, row_key
+from evalkit.rundir import open_run_directory, publish_file
+from evalkit.scoring import Tally, make_decision
+from evalkit.verdict import Verdict, worst
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class _Scratch:
+    """A folder for the per-sample table that goes when nobody looks at it any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="evalkit-"))
+        self._cleanup = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    @property
+    def ledger(self) -> Path:
+        """The table's path."""
+        return self.path / LEDGER
+
+
+class EvalResult:
+    """A result: the document, and ways to look at it.
+
+    Attributes:
+        document: Everything that was found out, as it stands in ``result.json``.
+    """
+
+    def __init__(self, document: Document, scratch: _Scratch | None = None) -> None:
+        self.document = document
+        self._scratch = scratch
+
+    def value(
+        self, metric: str, *, average: str | None = None, class_name: str | None = None
+    ) -> float | None:
+        """Return one number; None where it is undefined.
+
+        Raises:
+            KeyError: The result has no such row.
+        """
+        return self.row(metric, average=average, class_name=class_name).value
+
+    def row(self, metric: str, *, average: str | None = None, class_name: str | None = None) -> MetricRow:
+        """Return one row, with its interval and what it was made of; KeyError where there is none."""
+        key = row_key(metric, average=average, class_name=class_name)
+        rows = self.document.rows()
+        if key not in rows:
+            raise KeyError(f"the result has no {describe(key)}")
+        return rows[key]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return all metric rows as a table."""
+        import pandas as pd  # noqa: PLC0415 - a second of imports
+
+        return pd.DataFrame(
+            [{name: getattr(row, name) for name in MetricRow.__slots__} for row in self.document.metrics]
+        )
+
+    def mistakes(self, n: int = 20) -> "pd.DataFrame":
+        """Return the most confident mistakes from the per-sample table, the worst first."""
+        import pandas as pd  # noqa: PLC0415
+
+        if self._scratch is None:
+            raise DataError("this result has no per-sample table")
+        table = pd.read_parquet(self._scratch.ledger)
+        wrong = table[table["y_true"] != table["y_pred"]]
+        wrong = wrong.sort_values(["margin", "index"], ascending=[False, True], kind="stable").head(n)
+        names = np.array(self.document.class_names, dtype=object)
+        columns = ["sample_id", "y_true", "y_pred", "p_pred", "p_true", "margin"]
+        return wrong[columns].assign(y_true=names[wrong["y_true"]], y_pred=names[wrong["y_pred"]])
+
+    def save(self, directory: str | Path) -> None:
+        """Write the documents of the run; OutputError where the folder holds anything else."""
+        with open_run_directory(Path(directory)) as target:
+            document = self.document.to_json()
+            verdict = self._verdict(document)
+            parts: dict[str, bytes | Path] = {}
+            if self._scratch is not None:
+                parts[LEDGER] = shutil.copyfile(self._scratch.ledger, target.temporary(LEDGER))
+            target.publish(
+                {
+                    **parts,
+                    "result.json": document,
+                    "verdict.json": verdict.to_json(),
+                    "report.html": render_html(self.document, verdict),
+                }
+            )
+
+    def report(self, path: str | Path) -> None:
+        """Write the report as one page."""
+        publish_file(Path(path), render_html(self.document, None))
+
+    def show(self, height: int = 600) -> Any:
+        """Show the report in a notebook."""
+        from html import escape  # noqa: PLC0415
+
+        from IPython.display import HTML  # noqa: PLC0415 - notebooks have it
+
+        page = escape(render_html(self.document, None).decode(), quote=True)
+        return HTML(f'<iframe srcdoc="{page}" width="100%" height="{int(height)}"></iframe>')
+
+    def __repr__(self) -> str:
+        return render_text(report_view(self.document, None)).split("\n\n\n")[0]
+
+    def _repr_html_(self) -> str:
+        """Return verdict and headline table for a notebook."""
+        from markupsafe import escape  # noqa: PLC0415
+
+        view = report_view(self.document, None)
+        rows = "".join(
+            f"<tr><th>{escape(m.label)}</th><td>{escape(m.value)}</td><td>{escape(m.interval)}</td></tr>"
+            for m in view.metrics
+        )
+        return f"<p><b>{escape(view.heading)}</b></p><table>{rows}</table>"
+
+    def _verdict(self, document: bytes) -> Verdict:
+        return Verdict(
+            name=self.document.name,
+            outcome=worst(()),
+            valid=self.document.valid,
+            checks=(),
+            warnings=(),
+            signature=self.document.signature,
+            result_sha256=sha256(document).hexdigest(),
+            baseline=None,
+        )
+
+
+class Accumulator:
+    """Counts along in a loop of one's own.
+
+    Args:
+        class_names: In output order.
+        task: multiclass or binary.
+        threshold: Of a binary task, on the positive class's probability or score.
+        output: What ``y_score`` is: logits, probabilities, or scores that are only ranked.
+        positive_class: Of a binary task; the second name unless said.
+        name: Of the run.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        *,
+        task: str = "multiclass",
+        threshold: float | None = None,
+        output: Output = "scores",
+        positive_class: str | None = None,
+        name: str = "model",
+    ) -> None:
+        names = check_class_names([str(label) for label in class_names], where="class_names")
+        self._task, self._threshold, self._output = task, threshold, output
+        decision = make_decision(
+            names, task=task, output=output, threshold=threshold, positive_class=positive_class, scored=False
+        )
+        self._scratch = _Scratch()
+        self._tally = Tally(names, decision, ledger=self._scratch.ledger, name=name)
+
+    def add(self, y_true: Any, *, y_pred: Any = None, y_score: Any = None, ids: Any = None) -> "Accumulator":
+        """Take one batch: truth, and predictions or scores; arrays, lists or tensors."""
+        undecided = y_pred is None and self._task == "binary" and self._output == "scores"
+        if undecided and self._threshold is None:
+            raise SpecificationError("threshold: is required for output: scores, in the score's own units")
+        self._tally.add(_array(y_true), y_pred=_array(y_pred), y_score=_array(y_score), ids=ids)
+        return self
+
+    def result(self) -> EvalResult:
+        """Return the result of everything that was added."""
+        return EvalResult(self._tally.result(provenance=_provenance()), self._scratch)
+
+
+def score(
+    y_true: Any,
+    y_pred: Any = None,
+    *,
+    y_score: Any = None,
+    class_names: Sequence[str] | None = None,
+    task: str = "multiclass",
+    threshold: float | None = None,
+    output: Output = "scores",
+    positive_class: str | None = None,
+    ids: Any = None,
+    name: str = "model",
+) -> EvalResult:
+    """Score predictions of any framework.
+
+    Args:
+        y_true: Class indices or names, shape (n,).
+        y_pred: The same for predictions.
+        y_score: Scores, shape (n, K); decided by argmax or threshold where ``y_pred`` is left out.
+        class_names: In output order; by default the sorted names that occur, or 0 to the largest index.
+        task: multiclass or binary.
+        threshold, positive_class: Of a binary task.
+        output: What ``y_score`` is; undeclared scores are only ranked.
+        ids: Unique sample ids.
+        name: Of the run.
+    """
+    true, pred, scores = _array(y_true), _array(y_pred), _array(y_score)
+    names = _default_names(true, pred, scores) if class_names is None else class_names
+    accumulator = Accumulator(
+        names, task=task, threshold=threshold, output=output, positive_class=positive_class, name=name
+    )
+    return accumulator.add(true, y_pred=pred, y_score=scores, ids=ids).result()
+
+
+def evaluate(
+    model: Any,
+    data: Any,
+    *,
+    class_names: Sequence[str] | None = None,
+    task: str = "multiclass",
+    threshold: float | None = None,
+    output: Output = "logits",
+    inputs: Sequence[str] | None = None,
+    labels: str | None = None,
+    attributes: Sequence[str] = (),
+    select: int | str | None = None,
+    positive_class: str | None = None,
+    batch_size: int = 256,
+    name: str = "model",
+) -> EvalResult:
+    """Evaluate a module on a Dataset or DataLoader; the module comes back as it was found.
+
+    Args:
+        model: On its device; measured in eval mode without gradients.
+        data: A map-style Dataset, or a DataLoader whose data set is walked in order with its own collate
+            function and workers.
+        class_names: In output order; by default ``model.config.id2label``, then ``dataset.classes``.
+        task: multiclass or binary.
+        threshold, positive_class: Of a binary task.
+        output: What the model returns: logits, probabilities or scores.
+        inputs, labels, attributes: Keys, where items are mappings.
+        select: Index or key of the scores in the model's output.
+        batch_size: For a Dataset; a DataLoader brings its own.
+        name: Of the run.
+
+    Raises:
+        InvalidRunError: The run cannot give a number.
+        EvalkitError: Whatever else is refused.
+    """
+    from evalkit.datasets.userdata import UserData, check_dataset, walk_loader  # noqa: PLC0415 - torch
+    from evalkit.integrity import IntegrityLog  # noqa: PLC0415
+    from evalkit.measure import Setup, measure, model_device, module_facts  # noqa: PLC0415
+
+    walked = walk_loader(data, batch_size)
+    check_dataset(walked.dataset, "data")
+    config = getattr(model, "config", None)
+    names = _names_of(class_names, config, walked.dataset)
+    if select is None and hasattr(config, "id2label"):
+        select = "logits"  # what a Hugging Face model for classification calls its scores
+    scratch = _Scratch()
+    setup = Setup(
+        question=Question(
+            name,
+            names,
+            make_decision(
+                names, task=task, output=output, threshold=threshold, positive_class=positive_class
+            ),
+        ),
+        model=model,
+        weights_sha256=None,
+        model_facts={**module_facts(model), "output": output},
+        source=UserData(walked.dataset, "data", walked.collate, inputs, labels, attributes),
+        where="data",
+        select=select,
+        device=model_device(model),
+        batch_size=walked.batch_size,
+        workers=walked.workers,
+        spec={"name": name, "task": task},
+        run={"batch_size": walked.batch_size, "workers": walked.workers},
+    )
+    evaluation = measure(
+        setup,
+        integrity=IntegrityLog(),
+        ledger=scratch.ledger,
+        provenance=_provenance(),
+        clock=time.perf_counter,
+        progress=lambda done, total: None,  # noqa: ARG005
+    )
+    if evaluation.failure is not None:
+        raise evaluation.failure
+    return EvalResult(evaluation.result, scratch)
+
+
+def _names_of(class_names: Sequence[str] | None, config: Any, dataset: Any) -> tuple[str, ...]:
+    found: Any = class_names
+    id2label = getattr(config, "id2label", None)
+    if found is None and id2label:
+        found = [id2label[index] for index in sorted(id2label)]
+    if found is None:
+        found = getattr(dataset, "classes", None) or getattr(
+            getattr(dataset, "dataset", None), "classes", None
+        )
+    if found is None:
+        raise SpecificationError(
+            "class_names: nothing names the model's outputs", hint="Pass class_names=[...]"
+        )
+    return check_class_names([str(label) for label in found], where="class_names")
+
+
+def _default_names(*arrays: Any) -> list[str]:
+    true, pred, scores = arrays
+    present = [np.asarray(labels) for labels in (true, pred) if labels is not None]
+    if any(labels.dtype.kind in "USO" for labels in present):
+        return sorted({str(label) for labels in present for label in labels.tolist()})
+    if scores is not None and scores.ndim == 2:  # noqa: PLR2004 - (n, K)
+        return [str(k) for k in range(scores.shape[1])]
+    largest = max((int(labels.max()) for labels in present if labels.size), default=0)
+    return [str(k) for k in range(max(largest + 1, 2))]
+
+
+def _array(values: Any) -> Any:
+    """Take arrays, lists and tensors alike."""
+    if values is None:
+        return None
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+        return values.numpy()
+    return np.asarray(values)
+
+
+def _provenance() -> dict[str, Any]:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    command = [Path(sys.argv[0]).name] if sys.argv and sys.argv[0] else ["python"]
+    return collect_provenance(
+        command=command, specification=None, base=Path(), directory=Path(), started=started
+    )
