@@ -8,6 +8,7 @@ import torch
 from evalkit.assemble import Question
 from evalkit.catalogue import DEFAULT_NAMES
 from evalkit.checkpoints.contract import ClassContract, class_contract, positive_index
+from evalkit.checkpoints.declaration import read_declaration, refuse_named_code
 from evalkit.checkpoints.factory import build_model
 from evalkit.checkpoints.library import is_library, library_entries, library_preprocessing
 from evalkit.checkpoints.loading import LoadedWeights, load_weights
@@ -39,19 +40,45 @@ class Opened:
 
 
 def open_specification(loaded: Loaded) -> Opened:
-    """Read the checkpoint as data and settle the class names.
+    """Read the checkpoint as data, take over what it declares, and settle the class names.
 
     Raises:
         CheckpointError: The file is refused.
-        SpecificationError: The names cannot be found.
+        SpecificationError: The factory or the names cannot be found.
     """
-    check_data(loaded)
     spec = loaded.spec.model
     assert spec.checkpoint is not None  # the specification's own check
     checkpoint = read_checkpoint(loaded.resolve(spec.checkpoint), sha256=spec.sha256)
+    loaded = _with_declaration(loaded, checkpoint)
+    check_data(loaded)
     contract = class_contract(loaded, checkpoint)
     positive_index(loaded, contract.names)
     return Opened(loaded, checkpoint, contract)
+
+
+def _with_declaration(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:
+    """Fill in what the specification leaves out and the file declares; named code is never imported."""
+    spec, declared = loaded.spec, read_declaration(checkpoint)
+    images = spec.data.source in ("folder", "table") and not spec.data.features
+    if spec.model.factory is None and (declared is None or declared.factory is None):
+        raise loaded.source.error(("model", "factory"), "is required", hint="Say --model module:callable")
+    if declared is None:
+        return loaded
+    model: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    if spec.model.factory is None:
+        if not is_library(declared.factory or ""):
+            raise refuse_named_code(declared, checkpoint.path)
+        model = {"factory": declared.factory, "args": dict(declared.args or {})}
+        if declared.output is not None and "output" not in spec.model.model_fields_set:
+            model["output"] = declared.output
+    if spec.model.classes is None and declared.classes is not None:
+        model["classes"] = declared.classes
+    if spec.data.preprocess is None and declared.preprocess is not None and images:
+        if isinstance(declared.preprocess, str) and declared.preprocess != "library":
+            raise refuse_named_code(declared, checkpoint.path)
+        data["preprocess"] = declared.preprocess
+    return loaded.updated({"model": model, "data": data}, where=str(checkpoint.path))
 
 
 def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
@@ -64,7 +91,8 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
     spec = loaded.spec
     decision, device = _decision(loaded, names), pick_device(spec.run.device)
     torch.manual_seed(spec.run.seed)
-    model = build_model(spec.model.factory, _arguments(opened), base=loaded.base)
+    factory = spec.model.factory or ""
+    model = build_model(factory, _arguments(opened), base=loaded.base)
     weights = load_weights(model, opened.checkpoint, weights=spec.model.weights)
     _record_integrity(integrity, weights, pinned=spec.model.sha256 is not None)
     source, preprocessing = _open_source(opened, names)
@@ -83,7 +111,7 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
         model=model.to(device),
         weights_sha256=opened.checkpoint.sha256,
         model_facts={
-            "factory": spec.model.factory,
+            "factory": factory,
             **module_facts(model),
             "output": spec.model.output,
             "preprocessing": preprocessing.text,
@@ -105,15 +133,20 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
 def _arguments(opened: Opened) -> dict[str, Any]:
     """Give library models their number of classes; other factories get what the specification says."""
     spec = opened.loaded.spec.model
-    return {"num_classes": len(opened.contract.names), **spec.args} if is_library(spec.factory) else spec.args
+    return (
+        {"num_classes": len(opened.contract.names), **spec.args}
+        if is_library(spec.factory or "")
+        else spec.args
+    )
 
 
 def _open_source(opened: Opened, names: tuple[str, ...]) -> tuple[Source, Preprocessing]:
     loaded = opened.loaded
     spec = loaded.spec
-    known = is_library(spec.model.factory)
-    library = library_preprocessing(spec.model.factory) if known else None
-    options = library_entries(spec.model.factory) if known else []
+    factory = spec.model.factory or ""
+    known = is_library(factory)
+    library = library_preprocessing(factory) if known else None
+    options = library_entries(factory) if known else []
     preprocessing = Preprocessing.declared(loaded, library=library, options=options)
     return open_source(loaded, names, preprocessing), preprocessing
 

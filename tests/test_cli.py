@@ -132,6 +132,7 @@ CASES = {
     "unknown metric": (lambda p: gate(p, metric="acuracy", min=0.5), 2, "specification", "did you mean 'accuracy'"),
     "impossible row": (lambda p: gate(p, metric="recall", min=0.5), 2, "specification", "no row of a run"),
     "unknown key": (lambda p: p.write_spec(model__factori="x"), 2, "specification", "did you mean 'factory'"),
+    "no factory": (lambda p: p.write_spec(model__factory=None), 2, "specification", "model.factory: is required"),
     "no module": (lambda p: p.write_spec(model__factory="modle:build"), 2, "model", "no module 'modle'"),
     "no callable": (lambda p: p.write_spec(model__factory="model:biuld"), 2, "model", "did you mean 'build'"),
     "no colon": (lambda p: p.write_spec(model__factory="model"), 2, "model", "expected module:callable"),
@@ -732,3 +733,34 @@ def test_progress_off_a_terminal_is_a_plain_line(capsys):
         "toy: 105 of 420 samples, 10 a second, 32 s left",
         "toy: 210 of 420 samples, 10 a second, 21 s left",
     ]
+
+
+def test_doctor_says_what_is_there(evalkit):
+    """Versions, extras, devices."""
+    code, out, _ = evalkit("doctor")
+    assert code == 0
+    for word in ("torch", "[vision]", "devices", "cpu"):
+        assert word in out
+    assert json.loads(evalkit("doctor", "--json")[1])["python"].startswith("3.")
+
+
+def test_doctor_lists_what_a_gate_machine_needs(evalkit):
+    """The list is what `report` and `gate` import, and no torch is in it."""
+    code, out, _ = evalkit("doctor", "--requirements", "gate")
+    assert code == 0
+    names = {line.partition(">")[0].partition("!")[0].strip() for line in out.splitlines()}
+    assert names == {"click", "jinja2", "numpy", "pydantic", "pyyaml"}
+
+
+def test_doctor_tests_itself(evalkit, tmp_path, monkeypatch):
+    """At least 40 rows agree, and the record says so; a number that is wrong is found."""
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = evalkit("doctor", "--self-test")
+    assert code == 0, out
+    document = json.loads((tmp_path / "evalkit-self-test.json").read_text())
+    assert document["agrees"]
+    assert len(document["rows"]) >= 40
+    monkeypatch.setattr("evalkit.selftest._WILSON", ((5, 10, 0.2, 0.8),))
+    code, out, _ = evalkit("doctor", "--self-test")
+    assert code == 1
+    assert "wilson low 5/10" in out

@@ -537,3 +537,83 @@ def test_helpers_write_what_they_say(tmp_path):
     write_split(tmp_path, n=1)
     with Image.open(tmp_path / "red/0.png") as image:
         assert image.size == (20, 16)
+
+
+def save_with(preprocess, factory="torchvision:squeezenet1_1", **more):
+    from torchvision.models import squeezenet1_1
+
+    from evalkit import save_checkpoint
+
+    torch.manual_seed(0)
+    model = squeezenet1_1(num_classes=3)
+    save_checkpoint(
+        "best.safetensors", model, factory=factory, classes=sorted(COLOURS), preprocess=preprocess, **more
+    )
+    return model
+
+
+def test_a_checkpoint_that_says_what_it_is(folder, evalkit):
+    """Training and evaluation share one declaration: checkpoint and data are enough."""
+    model = save_with({"resize": 40, "crop": 32, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]})
+    code, _, err = evalkit("run", "--checkpoint", "best.safetensors", "--data", "data/val", "-o", "out")
+    assert code == 0, err
+    result = read_result_of("out")
+    assert result.class_names == ("blue", "green", "red")
+    assert result.spec["model"]["factory"] == "torchvision:squeezenet1_1"
+    assert "central crop 32" in result.model["preprocessing"]
+    assert result.model["n_parameters"] == sum(value.numel() for value in model.parameters())
+
+
+def test_what_was_said_wins_over_what_the_file_says(folder, evalkit):
+    """A flag replaces a declaration."""
+    save_with({"resize": 40, "crop": 32})
+    flags = ["--preprocess", "{resize: 50, crop: 48}", "--classes", "[x, y, z]"]
+    code, _, err = evalkit(
+        "run", "--checkpoint", "best.safetensors", "--data", "data/val", *flags, "-o", "out"
+    )
+    assert code == 4  # the folders are no x, y, z
+    assert "'x', 'y', 'z'" in err
+
+
+@pytest.mark.parametrize(
+    ("factory", "preprocess", "words"),
+    [
+        ("surprise:build", None, "--model surprise:build"),
+        ("surprise:build", "surprise:val", "--model surprise:build --preprocess surprise:val"),
+        ("torchvision:squeezenet1_1", "surprise:val", "--preprocess surprise:val"),
+    ],
+)
+def test_code_that_a_file_names_is_never_imported(factory, preprocess, words, folder, evalkit):
+    """Exit 2 with the flags to paste; the module beside it is not touched."""
+    Path("surprise.py").write_text("open('marker', 'w')")
+    save_with(preprocess, factory=factory)
+    code, _, err = evalkit("run", "--checkpoint", "best.safetensors", "--data", "data/val", "-o", "out")
+    assert code == 2
+    assert words in one_line_after(err)
+    assert not os.path.exists("marker")
+
+
+def test_a_declaration_that_is_no_declaration(folder, evalkit):
+    """Damaged metadata and impossible values are refused with the file's name."""
+    import safetensors.torch
+
+    for text, code in (
+        ("{", 4),
+        ('{"factory": 3}', 4),
+        ('{"factory": "torchvision:resnet18", "preprocess": {"crp": 3}}', 2),
+    ):
+        safetensors.torch.save_file({"w": torch.ones(1)}, "best.safetensors", metadata={"evalkit": text})
+        words = (
+            "run",
+            "--checkpoint",
+            "best.safetensors",
+            "--data",
+            "data/val",
+            "--classes",
+            "data",
+            "-o",
+            "out",
+        )
+        found, _, err = evalkit(*words)
+        assert found == code
+        assert "best.safetensors" in err

@@ -19,7 +19,7 @@ FLOORS = (
     {"signature", "usercode", "decide", "integrity"},
     {"checkpoints", "datasets", "compare", "render"},
     {"gates", "inference", "assemble"},
-    {"measure", "scoring"},
+    {"measure", "scoring", "selftest"},
     {"prepare"},
     {"api"},
     {"cli"},
@@ -43,6 +43,7 @@ THIRD_PARTY = {
     "decide": {"numpy"},
     "measure": {"numpy", "torch"},
     "scoring": {"numpy"},
+    "selftest": {"numpy", "sklearn"},
     "api": {"numpy", "pandas", "markupsafe", "IPython"},
     "cli": {"click", "pydantic", "rich"},
 }

@@ -63,7 +63,7 @@ WRONG = {
         r"eval.yaml:5: model.arsg: unknown key \(did you mean 'args'",
     ),
     "unknown gate key": ("min: 0.95}", "min: 0.95, minn: 1}", r"eval.yaml:24: gates\[0\].minn: unknown key"),
-    "missing": ("  factory: model:build\n", "", r"eval.yaml:3: model.factory: is required"),
+    "missing": ("  path: data/test.npz\n", "", r"eval.yaml:14: data.path: is required"),
     "literal": (
         "output: logits",
         "output: logit",

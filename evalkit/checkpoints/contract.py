@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.checkpoints.library import library_class_names
+from evalkit.checkpoints.library import is_library, library_class_names
 from evalkit.checkpoints.reader import Checkpoint
 from evalkit.classes import check_class_names
 from evalkit.errors import CheckpointError, SpecificationError, listed, nearest, os_reason
@@ -38,7 +38,8 @@ def class_contract(loaded: Loaded, checkpoint: Checkpoint) -> ClassContract:
     """
     declared = loaded.spec.model.classes
     if declared is None:
-        found = library_class_names(loaded.spec.model.factory) if ":" in loaded.spec.model.factory else None
+        factory = loaded.spec.model.factory or ""
+        found = library_class_names(factory) if is_library(factory) else None
         if found is None:
             raise loaded.source.error(
                 ("model", "classes"), "is required: nothing names the outputs", hint=_CHOICES

@@ -1,6 +1,6 @@
 """What a checkpoint is once it was read as data: trees of plain values, tensor descriptions and storages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -77,6 +77,7 @@ class Contents:
         tree: Dicts, lists, numbers and TensorData.
         storage: Gives the bytes of a storage.
         opaque: Names of what was not read.
+        metadata: Text that the file carries about itself.
     """
 
     format: str
@@ -84,6 +85,7 @@ class Contents:
     tree: Any
     storage: Callable[[Storage], memoryview]
     opaque: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def itemsize(dtype: str) -> int:

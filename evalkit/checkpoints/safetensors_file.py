@@ -39,7 +39,7 @@ def open_safetensors(data: bytes) -> Contents:
     if length > _MAX_HEADER or 8 + length > len(data):
         raise CheckpointError("a truncated safetensors file, or one with an impossible header")
     try:
-        json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
         entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call] # the library has no types
     except (ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"a damaged safetensors file ({error})") from error
@@ -50,7 +50,9 @@ def open_safetensors(data: bytes) -> Contents:
         numel = math.prod(shape)
         parts[name] = memoryview(entry["data"])
         tree[name] = TensorData(Storage(name, dtype, numel), dtype, 0, shape, _contiguous(shape))
-    return Contents("safetensors", "not_verifiable", tree, lambda storage: parts[storage.key])
+    return Contents(
+        "safetensors", "not_verifiable", tree, lambda storage: parts[storage.key], (), _texts(header)
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -66,3 +68,10 @@ def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
         strides.append(stride)
         stride *= max(size, 1)
     return tuple(reversed(strides))
+
+
+def _texts(header: dict[str, Any]) -> dict[str, str]:
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict):
+        return {}
+    return {str(key): value for key, value in metadata.items() if isinstance(value, str)}

@@ -39,6 +39,21 @@ class Loaded:
         """Return a path of the specification as one that can be opened."""
         return resolve_path(path, self.base)
 
+    def updated(self, changes: dict[str, dict[str, Any]], *, where: str) -> "Loaded":
+        """Return the specification with some keys of its blocks replaced, validated again.
+
+        Args:
+            changes: Block to keys to values.
+            where: Where the values come from, for messages.
+        """
+        data = self.spec.model_dump(mode="python", by_alias=True, exclude_unset=True)
+        for block, keys in changes.items():
+            data[block] = {**data[block], **keys}
+        source = SourceMap(where, self.source.lines, self.source.flags)
+        spec = _validate(Specification, data, source)
+        _check_values(spec, source)
+        return Loaded(spec, self.source, self.base)
+
     def document(self) -> dict[str, Any]:
         """Return the resolved specification as a result holds it: without ``run``, no home in its paths."""
         document = self.spec.model_dump(mode="json", by_alias=True, exclude={"run"})
@@ -159,7 +174,7 @@ def _percent_hint(limit: float, upper: float | None) -> str:
 
 
 def _check_values(spec: Specification, source: SourceMap) -> None:
-    factory = spec.model.factory
+    factory = spec.model.factory or ""
     if factory.startswith(_LATER_FACTORIES):
         raise source.error(("model", "factory"), f"{factory.split(':')[0]} models are not available yet")
     if "samples" in spec.metrics.averages:

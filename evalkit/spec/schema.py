@@ -102,7 +102,7 @@ class ThresholdFrom(Block):
 class ModelSpec(Block):
     """Which model: code that the user trusts, and a checkpoint that nobody has to."""
 
-    factory: StrictStr
+    factory: StrictStr | None = None
     args: dict[StrictStr, Plain] = {}
     checkpoint: StrictStr | None = None
     weights: StrictStr | None = None

@@ -58,7 +58,7 @@ def main() -> None:
             nn.functional.cross_entropy(model(x[batch]), labels[batch]).backward()
             optimizer.step()
     torch.save({"model": model.state_dict(), "args": args}, args.out / "best.pth")
-    print(f"{len(x)} images trained on; {args.out / 'best.pth'} written")
+    print(f"{len(x)} images trained on; best.pth written")
 
 
 if __name__ == "__main__":
