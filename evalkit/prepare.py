@@ -7,7 +7,13 @@ import torch
 
 from evalkit.assemble import Question
 from evalkit.catalogue import DEFAULT_NAMES
-from evalkit.checkpoints.contract import ClassContract, class_contract, positive_index
+from evalkit.checkpoints.contract import (
+    ClassContract,
+    class_contract,
+    plain_values,
+    positive_index,
+    value_in_checkpoint,
+)
 from evalkit.checkpoints.declaration import read_declaration, refuse_named_code
 from evalkit.checkpoints.factory import build_model
 from evalkit.checkpoints.library import is_library, library_entries, library_preprocessing
@@ -49,11 +55,22 @@ def open_specification(loaded: Loaded) -> Opened:
     spec = loaded.spec.model
     assert spec.checkpoint is not None  # the specification's own check
     checkpoint = read_checkpoint(loaded.resolve(spec.checkpoint), sha256=spec.sha256)
-    loaded = _with_declaration(loaded, checkpoint)
+    loaded = _with_declaration(_with_stored_preprocessing(loaded, checkpoint), checkpoint)
     check_data(loaded)
     contract = class_contract(loaded, checkpoint)
     positive_index(loaded, contract.names)
     return Opened(loaded, checkpoint, contract)
+
+
+def _with_stored_preprocessing(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:
+    """Fill in a preprocessing that ``checkpoint:KEY`` names."""
+    named = loaded.spec.data.preprocess
+    if not isinstance(named, str) or not named.startswith("checkpoint:"):
+        return loaded
+    found = value_in_checkpoint(checkpoint, named.removeprefix("checkpoint:"))
+    if not isinstance(found, dict):
+        raise loaded.source.error(("data", "preprocess"), f"{named} is no mapping")
+    return loaded.updated({"data": {"preprocess": plain_values(found)}}, where=f"{checkpoint.path}: {named}")
 
 
 def _with_declaration(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:

@@ -26,7 +26,15 @@ _LEVEL = 0.95
 _CONTAINERS: dict[str, dict[str, type]] = {
     "spec": {"model": dict, "data": dict, "metrics": dict, "gates": list},
     "model": {"casts": dict, "not_read": list, "outside_prefix": list},
-    "data": {"input_shape": list, "attributes": list},
+    "data": {
+        "input_shape": list,
+        "attributes": list,
+        "skipped": dict,
+        "modes": dict,
+        "input_statistics": dict,
+        "unreadable": list,
+        "classes_without_samples": list,
+    },
     "run": {"seconds": dict},
     "provenance": {"versions": dict, "git": dict, "command": list},
 }

@@ -617,3 +617,29 @@ def test_a_declaration_that_is_no_declaration(folder, evalkit):
         found, _, err = evalkit(*words)
         assert found == code
         assert "best.safetensors" in err
+
+
+def test_preprocessing_from_the_checkpoint(folder, evalkit):
+    """What the training loop saved beside its weights."""
+    state = torch.load("best.pth", weights_only=True)
+    state["config"] = {"input": {"resize": 14, "crop": 12, "mean": (0.4, 0.5, 0.6), "std": [0.2, 0.25, 0.3]}}
+    torch.save(state, "best.pth")
+    code, _, err = evalkit(*words(preprocess="checkpoint:config.input"))
+    assert code == 0, err
+    assert read_result_of("out").confusion.matrix.tolist() == plain_counts(folder).tolist()
+    assert evalkit(*words(preprocess="checkpoint:config.inptu"))[0] == 4
+    assert evalkit(*words(preprocess="checkpoint:classes"))[0] == 2
+
+
+def test_the_page_shows_the_flow_of_samples(folder, evalkit):
+    """Found, skipped, unreadable, evaluated; preprocessing heads the data card; assumptions stand on top."""
+    open("data/val/red/Thumbs.db", "w").close()
+    text(Path("data/val/red/3.png"))
+    code, out, _ = evalkit(*words(classes="data", on_unreadable="exclude"))
+    assert code == 0
+    assert "1 of 24 samples could not be read and were left out" in out
+    assert "Class names were assumed from the data itself" in out
+    page = Path("out/report.html").read_text()
+    assert "25 found, 1 skipped, 1 unreadable, 23 evaluated" in page
+    assert page.index("RGB, resize 14") < page.index("25 found")
+    assert "Input mean" in page

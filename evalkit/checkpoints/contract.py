@@ -62,14 +62,27 @@ def class_contract(loaded: Loaded, checkpoint: Checkpoint) -> ClassContract:
     return ClassContract(check_class_names(read_names(path), where=str(path)), path.name)
 
 
-def names_in_checkpoint(checkpoint: Checkpoint, key: str) -> list[str]:
-    """Read names that the checkpoint holds under a dotted key: a list, index to name, or name to index."""
+def value_in_checkpoint(checkpoint: Checkpoint, key: str) -> Any:
+    """Return what a checkpoint holds under a dotted key; CheckpointError where it holds nothing."""
     node: Any = checkpoint.contents.tree
     for part in key.split("."):
         if not isinstance(node, dict) or part not in node:
             keys = [str(name) for name in node] if isinstance(node, dict) else []
             raise CheckpointError(f"{checkpoint.path}: holds no {key!r}{nearest(part, keys)}")
         node = node[part]
+    return node
+
+
+def plain_values(node: Any) -> Any:
+    """Return plain values of a file as a specification writes them: tuples as lists."""
+    if isinstance(node, dict):
+        return {str(key): plain_values(value) for key, value in node.items()}
+    return [plain_values(value) for value in node] if isinstance(node, (list, tuple)) else node
+
+
+def names_in_checkpoint(checkpoint: Checkpoint, key: str) -> list[str]:
+    """Read names that the checkpoint holds under a dotted key: a list, index to name, or name to index."""
+    node = value_in_checkpoint(checkpoint, key)
     if isinstance(node, dict):
         by_index = (
             node

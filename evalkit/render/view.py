@@ -12,6 +12,7 @@ from evalkit.rows import MetricRow
 from evalkit.verdict import Check, Outcome, Verdict
 
 _CLASS_COLUMNS = ("support", "tp", "fp", "fn", "tn", "precision", "recall", "f1", "specificity")
+_SHOWN_CHANNELS = 16
 _STATE_WORDS = {
     "passed": "passed",
     "failed": "failed",
@@ -167,7 +168,16 @@ def _notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
     notices = [visible(text, limit=MAX_TEXT) for text in verdict.warnings] if verdict else []
     if result.partial is not None:
         notices.append(f"Partial: {result.partial.limit} of {result.partial.of} samples were evaluated.")
-    n_ties = result.data.get("n_ties")
+    data = result.data
+    if data.get("n_unreadable"):
+        notices.append(
+            f"{data['n_unreadable']} of {data.get('n_samples')} samples could not be read and were left out."
+        )
+    if data.get("classes_assumed"):
+        notices.append("Class names were assumed from the data itself.")
+    if (data.get("skipped") or {}).get("n"):
+        notices.append(f"{data['skipped']['n']} files were skipped, because they are no images.")
+    n_ties = data.get("n_ties")
     if n_ties:
         rule = "lowest class index" if result.threshold is None else "positive class"
         notices.append(f"{n_ties} samples are ties; each went to the {rule}.")
@@ -278,18 +288,48 @@ def _model_facts(result: EvalResult) -> Facts:
 
 def _data_facts(result: EvalResult) -> Facts:
     data, spec = result.data, result.spec.get("data") or {}
+    skipped = data.get("skipped") or {}
     return _facts(
+        ("Preprocessing", result.model.get("preprocessing")),
+        ("Flow", _flow(data)),
         ("Source", data.get("source")),
         ("Path", spec.get("path")),
-        ("Samples in the source", data.get("n_samples")),
-        ("Samples evaluated", data.get("n_evaluated")),
         ("Sample ids", data.get("ids")),
         ("Input shape", _joined(data.get("input_shape"), " x ")),
         ("Input type", data.get("input_dtype")),
         ("Input converted", data.get("input_cast")),
+        *_statistics(data.get("input_statistics") or {}),
+        ("Image modes", _counted(data.get("modes") or {})),
+        ("Skipped files", _joined(skipped.get("first"))),
+        ("Unreadable", _joined(data.get("unreadable"), "; ")),
+        ("Classes without samples", _joined(data.get("classes_without_samples"))),
         ("Attributes", _joined(data.get("attributes"))),
         ("Ties", data.get("n_ties")),
     )
+
+
+def _flow(data: dict[str, Any]) -> str:
+    """Write how many samples were found, skipped, unreadable and evaluated, in this order."""
+    skipped = data.get("skipped") or {}
+    steps = [
+        ("found", data.get("n_found", data.get("n_samples"))),
+        ("skipped", skipped.get("n")),
+        ("unreadable", data.get("n_unreadable")),
+        ("evaluated", data.get("n_evaluated")),
+    ]
+    return ", ".join(f"{count} {word}" for word, count in steps if count is not None)
+
+
+def _statistics(found: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"Input {name}", _joined([f"{value:.4g}" for value in values[:_SHOWN_CHANNELS]]))
+        for name, values in found.items()
+        if isinstance(values, list)
+    ]
+
+
+def _counted(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def _run_facts(result: EvalResult) -> Facts:
