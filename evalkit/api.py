@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import escape
 
 from evalkit.assemble import Question
 from evalkit.classes import check_class_names
@@ -122,22 +123,15 @@ class EvalResult:
         """Write the report as one page."""
         publish_file(Path(path), render_html(self.document, None))
 
-    def show(self, height: int = 600) -> Any:
-        """Show the report in a notebook."""
-        from html import escape  # noqa: PLC0415
-
-        from IPython.display import HTML  # noqa: PLC0415 - notebooks have it
-
-        page = escape(render_html(self.document, None).decode(), quote=True)
-        return HTML(f'<iframe srcdoc="{page}" width="100%" height="{int(height)}"></iframe>')
+    def show(self, height: int = 600) -> "_Frame":
+        """Return the report for a notebook to show, in a frame of so many pixels."""
+        return _Frame(render_html(self.document, None).decode(), int(height))
 
     def __repr__(self) -> str:
         return render_text(report_view(self.document, None)).split("\n\n\n")[0]
 
     def _repr_html_(self) -> str:
         """Return verdict and headline table for a notebook."""
-        from markupsafe import escape  # noqa: PLC0415
-
         view = report_view(self.document, None)
         rows = "".join(
             f"<tr><th>{escape(m.label)}</th><td>{escape(m.value)}</td><td>{escape(m.interval)}</td></tr>"
@@ -156,6 +150,17 @@ class EvalResult:
             result_sha256=sha256(document).hexdigest(),
             baseline=None,
         )
+
+
+class _Frame:
+    """A page that a notebook shows in a frame of its own."""
+
+    def __init__(self, page: str, height: int) -> None:
+        self._page = page
+        self._height = height
+
+    def _repr_html_(self) -> str:
+        return f'<iframe srcdoc="{escape(self._page)}" width="100%" height="{self._height}"></iframe>'
 
 
 class Accumulator:

@@ -241,6 +241,10 @@ def test_a_result_can_be_looked_at_saved_and_read(tmp_path, data):
     assert b"toy" in (tmp_path / "page.html").read_bytes()
     assert "<table>" in result._repr_html_()
     assert "right" in repr(result)
+    frame_html = result.show(300)._repr_html_()
+    assert frame_html.startswith('<iframe srcdoc="')
+    assert frame_html.count('"') == 6
+    assert "&lt;!doctype html&gt;" in frame_html
     assert result.value("recall", class_name="<b>") is not None
     with pytest.raises(KeyError, match="no macro accuracy"):
         result.value("accuracy", average="macro")

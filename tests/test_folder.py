@@ -516,7 +516,7 @@ def test_weights_entries_differ_in_preprocessing(folder, evalkit):
     torch.save(resnet18(num_classes=3).state_dict(), "r.pth")
     code, _, err = evalkit(*words(model="torchvision:resnet18", checkpoint="r.pth", preprocess="library"))
     assert code == 2
-    assert "torchvision:resnet18/IMAGENET1K_V1 (resize [256], crop [224])" in err
+    assert "torchvision:resnet18/IMAGENET1K_V1 (resize [256], crop [224], 69.758 % on ImageNet)" in err
     code, _, err = evalkit(
         *words(model="torchvision:resnet18/IMAGENET1K_V1", checkpoint="r.pth", preprocess=None)
     )

@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "measure": {"numpy", "torch"},
     "scoring": {"numpy"},
     "selftest": {"numpy", "sklearn"},
-    "api": {"numpy", "pandas", "markupsafe", "IPython"},
+    "api": {"numpy", "pandas", "markupsafe"},
     "cli": {"click", "pydantic", "rich"},
 }
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -76,7 +76,7 @@ def library_preprocessing(factory: str) -> LibraryPreprocessing | None:
 
 
 def library_entries(factory: str) -> list[str]:
-    """List the weights entries of a torchvision model with the sizes that their preprocessing differs in."""
+    """List the weights entries of a torchvision model with their sizes and published accuracy."""
     library, name, _ = _parts(factory)
     if library != "torchvision":
         return []
@@ -86,7 +86,9 @@ def library_entries(factory: str) -> list[str]:
         sizes = (
             f"resize {getattr(transform, 'resize_size', '?')}, crop {getattr(transform, 'crop_size', '?')}"
         )
-        lines.append(f"{factory.partition('/')[0]}/{weights.name} ({sizes})")
+        found = weights.meta.get("_metrics", {}).get("ImageNet-1K", {}).get("acc@1")
+        published = "" if found is None else f", {found} % on ImageNet"
+        lines.append(f"{factory.partition('/')[0]}/{weights.name} ({sizes}{published})")
     return lines
 
 

@@ -111,6 +111,8 @@ def load_specification(
         if is_path_key(item.key):
             value = rebased(value, start=Path(), base=base)
         source.flags[override(data, item.key.split("."), value, flag=item.flag)] = item.flag
+    if path is None and "name" not in data:
+        data["name"] = _default_name(data)
     if gates:
         data["gates"] = [*(data.get("gates") or ()), *gates]
     spec = _validate(Specification, data, source)
@@ -119,6 +121,13 @@ def load_specification(
     if spec.baseline is None:
         check_comparable(spec.gates, source, hint="Set baseline: DIR")
     return Loaded(spec, source, base)
+
+
+def _default_name(data: dict[str, Any]) -> str:
+    """Name a run without a file after its checkpoint."""
+    model = data.get("model")
+    checkpoint = model.get("checkpoint") if isinstance(model, dict) else None
+    return Path(checkpoint).stem if isinstance(checkpoint, str) else "model"
 
 
 def load_gate_file(path: Path) -> tuple[GateFile, SourceMap]:
