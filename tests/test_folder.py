@@ -643,3 +643,33 @@ def test_the_page_shows_the_flow_of_samples(folder, evalkit):
     assert "25 found, 1 skipped, 1 unreadable, 23 evaluated" in page
     assert page.index("RGB, resize 14") < page.index("25 found")
     assert "Input mean" in page
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "expected"),
+    [
+        (("NA", "None", "null"), ["NA", "null", "None"], [0, 2, 1]),
+        (("01", "02", "10"), ["10", "01", "01"], [2, 0, 0]),
+        (("a", "b", "c"), ["2", "0", "1"], [2, 0, 1]),
+        (("0", "1", "2"), ["2", "0", "1"], [2, 0, 1]),
+        (("2", "1", "0"), ["2", "0", "1"], None),
+        (("10", "20", "30"), ["0", "1", "2"], None),
+        (("true", "false", "1e3"), ["1e3", "true", "false"], [2, 0, 1]),
+    ],
+)
+def test_labels_of_a_csv_are_taken_as_they_are_written(names, labels, expected, tmp_path):
+    """NA, 01 and true are names; integers are indices; what could be both is asked."""
+    from evalkit.datasets.preprocess import Preprocessing
+    from evalkit.datasets.tables import Columns, open_table
+    from evalkit.errors import SpecificationError
+
+    (tmp_path / "t.csv").write_text("f,id,y\n" + "".join(f"1.5,00{i},{y}\n" for i, y in enumerate(labels)))
+    columns = Columns("y", None, ["f"], "id", [], tmp_path)
+    arguments = (tmp_path / "t.csv", columns, names, Preprocessing(None, ""))
+    if expected is None:
+        with pytest.raises(SpecificationError, match="names or indices"):
+            open_table(*arguments)
+        return
+    source = open_table(*arguments)
+    assert source.y.tolist() == expected
+    assert source.ids == ("000", "001", "002")

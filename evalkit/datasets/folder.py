@@ -121,7 +121,7 @@ def _skipped(names: list[str]) -> dict[str, Any]:
 
 def _joined(table: Path, files: list[str]) -> Mapping[str, NDArray[Any]]:
     """Join a table by file name; every row must meet an image and every image a row."""
-    frame = read_table(table)
+    frame = read_table(table, text=["file_name"])
     if "file_name" not in frame:
         raise DataError(f"{table}: has no column file_name, it has: {listed(frame.columns)}")
     names = frame["file_name"].astype(str)

@@ -1,5 +1,6 @@
 """Samples from a CSV or Parquet table: paths of images, or columns of features."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 5
+# An integer as it is written; 01 is a name.
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +44,28 @@ class Columns:
     root: Path
 
 
-def read_table(path: Path) -> "pd.DataFrame":
-    """Read a CSV or Parquet file; DataError for anything that is neither."""
+def read_table(path: Path, *, text: Sequence[str] = ()) -> "pd.DataFrame":
+    """Read a CSV or Parquet file; DataError for anything that is neither.
+
+    Args:
+        path: The file.
+        text: Columns of a CSV that are taken as they are written: ``007`` and ``NA`` are names.
+    """
     import pandas as pd  # noqa: PLC0415 - a second of imports that other sources do not need
 
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         return pd.read_csv(
-            path, encoding="utf-8-sig", keep_default_na=True, na_values=[], dtype_backend="numpy_nullable"
+            path,
+            encoding="utf-8-sig",
+            dtype=dict.fromkeys(text, "str"),
+            keep_default_na=False,
+            na_values=[""],
         )
     except Exception as error:
-        text = os_reason(error).splitlines() or [type(error).__name__]
-        raise DataError(f"{path}: cannot be read: {text[0]}") from error
+        reason = os_reason(error).splitlines() or [type(error).__name__]
+        raise DataError(f"{path}: cannot be read: {reason[0]}") from error
 
 
 def open_table(
@@ -64,7 +76,7 @@ def open_table(
     Raises:
         DataError: Columns are missing, labels unknown, values missing, paths outside the root.
     """
-    frame = read_table(path)
+    frame = read_table(path, text=[name for name in (columns.label, columns.image, columns.id) if name])
     wanted = [columns.label, *columns.features, *columns.attributes]
     wanted += [name for name in (columns.image, columns.id) if name]
     missing = [name for name in wanted if name not in frame]
@@ -97,29 +109,42 @@ def open_table(
 
 
 def _labels(column: "pd.Series[Any]", class_names: tuple[str, ...], path: Path) -> NDArray[np.int64]:
-    """Match labels by name where the column is text, by index where it is integers."""
+    """Match labels by name where they are text, by index where they are integers."""
     rows = np.flatnonzero(column.isna().to_numpy())
     if rows.size:
         raise DataError(f"{path}: {rows.size} labels are missing (rows {listed(rows[:_SHOWN].tolist())})")
-    values = column.to_numpy()
-    numbers = all(
-        isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in values.tolist()
-    )
-    if numbers:
-        in_order = list(class_names) == [str(k) for k in range(len(class_names))]
-        if not in_order and all(name.isdecimal() for name in class_names):
-            raise SpecificationError(
-                f"{path}: labels are integers and class names are numbers in another order",
-                hint="Write the labels as text in a Parquet file, or name the classes 0, 1, 2, …",
-            )
-        return integral_labels(np.array(values.tolist()), where=str(path))
-    index = {name: k for k, name in enumerate(class_names)}
+    values = column.tolist()
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return _indices(np.array(values), class_names, path)
     names = [str(value) for value in values]
+    index = {name: k for k, name in enumerate(class_names)}
+    numbers = all(_INTEGER.fullmatch(name) for name in names)
+    if numbers and not set(names) <= set(index):
+        return _indices(np.array([int(name) for name in names]), class_names, path)
+    if numbers and not _in_order(class_names):
+        raise _ambiguous(path)
     unknown = [(row, name) for row, name in enumerate(names) if name not in index]
     if unknown:
         shown = listed([f"row {row}: {name!r}{nearest(name, class_names)}" for row, name in unknown[:_SHOWN]])
         raise DataError(f"{path}: {len(unknown)} labels are no classes of the model ({shown})")
     return np.array([index[name] for name in names], np.int64)
+
+
+def _indices(labels: NDArray[Any], class_names: tuple[str, ...], path: Path) -> NDArray[np.int64]:
+    if not _in_order(class_names) and all(name.isdecimal() for name in class_names):
+        raise _ambiguous(path)
+    return integral_labels(labels, where=str(path))
+
+
+def _in_order(class_names: tuple[str, ...]) -> bool:
+    return list(class_names) == [str(k) for k in range(len(class_names))]
+
+
+def _ambiguous(path: Path) -> SpecificationError:
+    return SpecificationError(
+        f"{path}: labels are integers and class names are numbers in another order: names or indices?",
+        hint="Write names that are no numbers, or name the classes 0, 1, 2, …",
+    )
 
 
 def _contained(column: "pd.Series[Any]", root: Path, table: Path) -> list[str]:
