@@ -338,7 +338,13 @@ def _names_of(class_names: Sequence[str] | None, config: Any, dataset: Any) -> t
 def _default_names(*arrays: Any) -> list[str]:
     true, pred, scores = arrays
     present = [np.asarray(labels) for labels in (true, pred) if labels is not None]
-    if any(labels.dtype.kind in "USO" for labels in present):
+    text = [labels.dtype.kind in "USO" for labels in present]
+    if any(text) and not all(text):
+        raise SpecificationError(
+            "class_names: y_true and y_pred mix names and indices",
+            hint="Pass class_names=[...] in output order",
+        )
+    if any(text):
         return sorted({str(label) for labels in present for label in labels.tolist()})
     if scores is not None and scores.ndim == 2:  # noqa: PLR2004 - (n, K)
         return [str(k) for k in range(scores.shape[1])]

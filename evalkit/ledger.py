@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evalkit.errors import OutputError, os_reason
+from evalkit.errors import DataError, OutputError, os_reason
 
 FILE_NAME = "predictions.parquet"
 ROW_GROUP = 65_536
@@ -104,15 +104,28 @@ class LedgerWriter:
         self._file = file
         self._output: Output = output
         self._writer: pq.ParquetWriter | None = None
+        self._schema: pa.Schema | None = None
         self._tables: list[pa.Table] = []
         self._rows = 0
 
     def write(self, batch: PredictionBatch) -> None:
         """Add a batch."""
-        self._tables.append(pa.table(ledger_columns(batch, self._output)))
+        self._tables.append(self._conforming(pa.table(ledger_columns(batch, self._output))))
         self._rows += len(batch.index)
         if self._rows >= ROW_GROUP:
             self._flush()
+
+    def _conforming(self, table: pa.Table) -> pa.Table:
+        """Give a batch the first one's types: attributes of one's own may come as 1 here and 1.5 there."""
+        if self._schema is None:
+            self._schema = table.schema
+        if table.schema == self._schema:
+            return table
+        try:
+            return table.select(self._schema.names).cast(self._schema)
+        except (pa.ArrowException, KeyError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"attributes change their names or types between batches: {reason}") from error
 
     def close(self) -> None:
         """Write what is buffered and the footer."""

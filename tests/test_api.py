@@ -286,3 +286,10 @@ def test_examples_in_docstrings(module):
     found = doctest.testmod(importlib.import_module(f"evalkit.{module}"))
     assert found.attempted > 0
     assert found.failed == 0
+
+
+def test_names_and_indices_are_not_mixed():
+    """Which index is "a"? Nobody guesses."""
+    with pytest.raises(SpecificationError, match="mix names and indices"):
+        evalkit.score(["a", "b"], [0, 1])
+    assert evalkit.score(["a", "b"], [0, 1], class_names=["a", "b"]).value("accuracy") == 1.0

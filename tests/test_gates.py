@@ -314,3 +314,11 @@ def test_verdicts_survive_their_own_file():
     import json
 
     assert Verdict.model_validate(json.loads(verdict.to_json())) == verdict
+
+
+@pytest.mark.parametrize(("unreadable", "outcome"), [(0, "passed"), (1, "passed"), (2, "cannot_judge")])
+def test_over_one_percent_unreadable_judges_nothing(unreadable, outcome):
+    """A number over what happened to be readable is another number."""
+    result = result_of()
+    result = result.model_copy(update={"data": {**result.data, "n_samples": 100, "n_unreadable": unreadable}})
+    assert only(verdict_of(result, {"metric": "accuracy", "min": 0.0})).outcome == outcome

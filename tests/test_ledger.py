@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evalkit.errors import OutputError
+from evalkit.errors import DataError, OutputError
 from evalkit.ledger import PredictionBatch, ledger_columns, open_ledger, reserved
 
 scores = arrays(
@@ -99,3 +99,23 @@ def test_reserved_names():
     assert reserved("y_true")
     assert reserved("score_3")
     assert not reserved("ink")
+
+
+def test_attributes_keep_the_type_of_the_first_batch(tmp_path):
+    """1.0 and then 2 is a column of floats; a text among numbers is refused."""
+
+    def batch(first, values):
+        index = np.arange(first, first + len(values))
+        y = np.zeros(len(values), int)
+        return PredictionBatch(index, y, y, np.ones((len(values), 2)), None, {"a": np.array(values)})
+
+    with open_ledger(tmp_path / "l.parquet", "scores") as ledger:
+        ledger.write(batch(0, [1.5]))
+        ledger.write(batch(1, [2]))
+    assert pq.read_table(tmp_path / "l.parquet")["a"].to_pylist() == [1.5, 2.0]
+    with (
+        pytest.raises(DataError, match="between batches"),
+        open_ledger(tmp_path / "m.parquet", "scores") as ledger,
+    ):
+        ledger.write(batch(0, [1.5]))
+        ledger.write(batch(1, ["x"]))
