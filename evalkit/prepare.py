@@ -16,12 +16,13 @@ from evalkit.checkpoints.contract import (
 )
 from evalkit.checkpoints.declaration import read_declaration, refuse_named_code
 from evalkit.checkpoints.factory import build_model
-from evalkit.checkpoints.library import is_library, library_entries, library_preprocessing
+from evalkit.checkpoints.library import head_width, is_library, library_entries, library_preprocessing
 from evalkit.checkpoints.loading import LoadedWeights, load_weights
 from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
 from evalkit.datasets import Source, check_data, open_source
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.decide import Decision
+from evalkit.errors import ModelError
 from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.measure import Setup, module_facts
@@ -149,12 +150,16 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
 
 def _arguments(opened: Opened) -> dict[str, Any]:
     """Give library models their number of classes; other factories get what the specification says."""
-    spec = opened.loaded.spec.model
-    return (
-        {"num_classes": len(opened.contract.names), **spec.args}
-        if is_library(spec.factory or "")
-        else spec.args
-    )
+    spec, n_classes = opened.loaded.spec.model, len(opened.contract.names)
+    if not is_library(spec.factory or ""):
+        return spec.args
+    width = head_width(opened.checkpoint.contents.tree)
+    if width is not None and width != n_classes and "num_classes" not in spec.args:
+        raise ModelError(
+            f"the checkpoint's head has {width} outputs, but {n_classes} class names are declared "
+            f"({opened.contract.origin})"
+        )
+    return {"num_classes": n_classes, **spec.args}
 
 
 def _open_source(opened: Opened, names: tuple[str, ...]) -> tuple[Source, Preprocessing]:

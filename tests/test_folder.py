@@ -673,3 +673,30 @@ def test_labels_of_a_csv_are_taken_as_they_are_written(names, labels, expected, 
     source = open_table(*arguments)
     assert source.y.tolist() == expected
     assert source.ids == ("000", "001", "002")
+
+
+def test_timm_preprocessing_is_asked_for_or_named(folder, evalkit):
+    """The architecture alone says nothing about the training; `library` or a weights tag does."""
+    timm = pytest.importorskip("timm", reason="needs the extra timm")
+    torch.manual_seed(0)
+    torch.save(timm.create_model("resnet10t", num_classes=3).state_dict(), "t.pth")
+    given = {"checkpoint": "t.pth"}
+    assert evalkit(*words(model="timm:resnet10t", preprocess=None, **given))[0] == 2
+    code, _, err = evalkit(*words(model="timm:resnet10t", preprocess="library", **given))
+    assert code == 0, err
+    code, _, err = evalkit(*words(model="timm:resnet10t.c3_in1k", preprocess=None, **given))
+    assert code == 0, err
+    assert "library: Compose(" in err
+
+
+def test_too_few_names_for_the_checkpoints_head(folder, evalkit):
+    """Names taken from data that lack a class do not fit, and the message says so in numbers."""
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    torch.save(
+        {"model": {f"module.{k}": v for k, v in resnet18(num_classes=5).state_dict().items()}}, "r.pth"
+    )
+    code, _, err = evalkit(*words(model="torchvision:resnet18", checkpoint="r.pth", classes="data"))
+    assert code == 2
+    assert "the checkpoint's head has 5 outputs, but 3 class names are declared (data)" in err

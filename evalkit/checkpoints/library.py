@@ -1,6 +1,7 @@
 """Models of torchvision and timm by name: always offline, random until the checkpoint is loaded."""
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -13,6 +14,8 @@ from evalkit.errors import ModelError, SpecificationError, listed, nearest, reas
 
 _LIBRARIES = ("torchvision", "timm")
 _EXTRAS = {"torchvision": "vision", "timm": "timm"}
+# What training wraps around a model's own keys.
+_PREFIXES = re.compile(r"^((module|model|_orig_mod|net)\.)+")
 _HEAD_WEIGHTS = ("fc.weight", "classifier.weight", "head.weight", "head.fc.weight", "heads.head.weight")
 
 
@@ -23,10 +26,12 @@ class LibraryPreprocessing:
     Attributes:
         transform: From a Pillow image to a tensor, shape (C, H, W).
         text: The same in one line.
+        named: True where the factory names the weights that it belongs to, not the architecture alone.
     """
 
     transform: Callable[[Any], torch.Tensor]
     text: str
+    named: bool
 
 
 def is_library(factory: str) -> bool:
@@ -72,7 +77,7 @@ def library_preprocessing(factory: str) -> LibraryPreprocessing | None:
     if entry is None:
         return None
     transform = _weights_entry(module, name, entry).transforms()
-    return LibraryPreprocessing(transform, " ".join(repr(transform).split()))
+    return LibraryPreprocessing(transform, " ".join(repr(transform).split()), named=True)
 
 
 def library_entries(factory: str) -> list[str]:
@@ -107,10 +112,8 @@ def head_width(tree: Any) -> int | None:
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if not isinstance(node, dict):
-            continue
-        for key, value in node.items():
-            if isinstance(value, TensorData) and str(key).endswith(_HEAD_WEIGHTS):
+        for key, value in node.items() if isinstance(node, dict) else ():
+            if isinstance(value, TensorData) and _PREFIXES.sub("", str(key)) in _HEAD_WEIGHTS:
                 widths.add(value.shape[0])
             elif isinstance(value, dict):
                 waiting.append(value)
@@ -132,7 +135,7 @@ def _timm_preprocessing(module: ModuleType, name: str) -> LibraryPreprocessing:
     data = importlib.import_module("timm.data")
     config = data.resolve_data_config(module.get_pretrained_cfg(name).to_dict())
     transform = data.create_transform(**config)
-    return LibraryPreprocessing(transform, " ".join(repr(transform).split()))
+    return LibraryPreprocessing(transform, " ".join(repr(transform).split()), named="." in name)
 
 
 def _parts(factory: str) -> tuple[str, str, str | None]:

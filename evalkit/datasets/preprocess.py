@@ -27,6 +27,10 @@ class Library(Protocol):
     def text(self) -> str:
         """The same in one line."""
 
+    @property
+    def named(self) -> bool:
+        """Whether the factory names the weights that it belongs to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -69,7 +73,7 @@ class Preprocessing:
                     path, f"belongs to images, not to source: {loaded.spec.data.source}"
                 )
             return cls(None, "none: inputs are fed as they are")
-        if declared == "library" or (declared is None and library is not None):
+        if declared == "library" or (declared is None and library is not None and library.named):
             if library is None:
                 raise loaded.source.error(
                     path,
