@@ -131,6 +131,17 @@ WRONG = {
         r"gates\[0\].min: .*YAML reads 1e-3 as text \(write 0.001\)",
     ),
     "key that is no text": ("name: digits", "1: digits", r"eval.yaml:1: a key must be text"),
+    "mean of two": (
+        "preprocess: null",
+        "preprocess: {mean: [1, 2]}",
+        r"data.preprocess.mean: expected 3 numbers",
+    ),
+    "std of zero": (
+        "preprocess: null",
+        "preprocess: {std: [0.0]}",
+        r"data.preprocess.std: must be greater than 0",
+    ),
+    "mode": ("preprocess: null", "preprocess: {mode: rgb}", r"data.preprocess.mode: .*RGB"),
     "names": ("names: default", "names: [accuracy, f2]", r"metrics.names\[1\]: unknown metric 'f2'"),
     "support has no direction": (
         "{metric: accuracy, min: 0.95}",

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from evalkit.catalogue import find_metric
 from evalkit.errors import SpecificationError, nearest
 from evalkit.spec.paths import hide_home, is_path_key, rebase_document, rebased, resolve_path
-from evalkit.spec.schema import Block, GateSpec, Specification
+from evalkit.spec.schema import Block, GateSpec, PreprocessSpec, Specification
 from evalkit.spec.source import KeyPath, SourceMap, override, parse_value, read_yaml
 
 M = TypeVar("M", bound=Block)
@@ -191,6 +191,7 @@ def _check_values(spec: Specification, source: SourceMap) -> None:
     if spec.model.checkpoint is None:
         raise source.error(("model", "checkpoint"), "is required")
     _check_threshold(spec, source)
+    _check_preprocess(spec, source)
     _check_names(spec, source)
     _check_baseline(spec.baseline, source)
 
@@ -200,6 +201,20 @@ def check_comparable(gates: Sequence[GateSpec], source: SourceMap, *, hint: str)
     for index, gate in enumerate(gates):
         if gate.max_drop is not None:
             raise source.error(("gates", index, "max_drop"), "needs a baseline", hint=hint)
+
+
+def _check_preprocess(spec: Specification, source: SourceMap) -> None:
+    """Refuse a normalisation that no image of the mode could take."""
+    declared = spec.data.preprocess
+    if not isinstance(declared, PreprocessSpec):
+        return
+    channels = 3 if declared.mode == "RGB" else 1
+    for key, values in (("mean", declared.mean), ("std", declared.std)):
+        if values is not None and len(values) not in (1, channels):
+            text = f"expected {channels} numbers for mode {declared.mode}, got {len(values)}"
+            raise source.error(("data", "preprocess", key), text)
+    if any(value <= 0 for value in declared.std or ()):
+        raise source.error(("data", "preprocess", "std"), "must be greater than 0")
 
 
 def _check_names(spec: Specification, source: SourceMap) -> None:
