@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 from markupsafe import escape
 
 from evalkit.assemble import Question
-from evalkit.classes import check_class_names
+from evalkit.classes import check_class_names, names_by_index
 from evalkit.errors import DataError, SpecificationError
 from evalkit.ledger import FILE_NAME as LEDGER
 from evalkit.ledger import Output
@@ -37,6 +37,10 @@ from evalkit.verdict import Verdict, worst
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# A label beyond this without names is a mistake, and K x K counts would not fit in memory.
+_MAX_CLASSES = 10_000
 
 
 class _Scratch:
@@ -277,14 +281,19 @@ def evaluate(
     """
     from evalkit.datasets.userdata import UserData, check_dataset, walk_loader  # noqa: PLC0415 - torch
     from evalkit.integrity import IntegrityLog  # noqa: PLC0415
-    from evalkit.measure import Setup, measure, model_device, module_facts  # noqa: PLC0415
+    from evalkit.measure import (  # noqa: PLC0415
+        Setup,
+        check_module,
+        measure,
+        model_device,
+        module_facts,
+    )
 
+    check_module(model)
     walked = walk_loader(data, batch_size)
     check_dataset(walked.dataset, "data")
     config = getattr(model, "config", None)
     names = _names_of(class_names, config, walked.dataset)
-    if select is None and hasattr(config, "id2label"):
-        select = "logits"  # what a Hugging Face model for classification calls its scores
     scratch = _Scratch()
     setup = Setup(
         question=Question(
@@ -300,6 +309,7 @@ def evaluate(
         source=UserData(walked.dataset, "data", walked.collate, inputs, labels, attributes),
         where="data",
         select=select,
+        default_select="logits" if hasattr(config, "id2label") else None,  # as Hugging Face calls its scores
         device=model_device(model),
         batch_size=walked.batch_size,
         workers=walked.workers,
@@ -323,7 +333,12 @@ def _names_of(class_names: Sequence[str] | None, config: Any, dataset: Any) -> t
     found: Any = class_names
     id2label = getattr(config, "id2label", None)
     if found is None and id2label:
-        found = [id2label[index] for index in sorted(id2label)]
+        try:
+            found = names_by_index(id2label)
+        except ValueError as error:
+            raise SpecificationError(
+                f"model.config.id2label {error}", hint="Pass class_names=[...] in output order"
+            ) from error
     if found is None:
         found = getattr(dataset, "classes", None) or getattr(
             getattr(dataset, "dataset", None), "classes", None
@@ -348,7 +363,11 @@ def _default_names(*arrays: Any) -> list[str]:
         return sorted({str(label) for labels in present for label in labels.tolist()})
     if scores is not None and scores.ndim == 2:  # noqa: PLR2004 - (n, K)
         return [str(k) for k in range(scores.shape[1])]
-    largest = max((int(labels.max()) for labels in present if labels.size), default=0)
+    largest = max(
+        (int(labels.max()) for labels in present if labels.size and labels.dtype.kind in "iu"), default=0
+    )
+    if largest >= _MAX_CLASSES:
+        raise DataError(f"labels: {largest} as a class index", hint="Pass class_names=[...] in output order")
     return [str(k) for k in range(max(largest + 1, 2))]
 
 
@@ -356,11 +375,19 @@ def _array(values: Any) -> Any:
     """Take arrays, lists and tensors alike."""
     if values is None:
         return None
+    if isinstance(values, Iterator):
+        values = list(values)
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if str(values.dtype) == "torch.bfloat16" else values
         return values.numpy()
-    return np.asarray(values)
+    found = np.asarray(values)
+    integers = found.dtype == object and all(type(value) is int for value in found.ravel().tolist())
+    return found.astype(np.int64) if integers and found.size and _fits(found) else found
+
+
+def _fits(values: Any) -> bool:
+    return bool(max(abs(value) for value in values.ravel().tolist()) < 1 << 63)
 
 
 def _provenance() -> dict[str, Any]:

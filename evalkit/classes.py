@@ -1,7 +1,7 @@
 """The ordered, unique names of the classes: position is the model's output index, identity is the name."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from evalkit.errors import SpecificationError, listed
 
@@ -19,3 +19,25 @@ def check_class_names(names: Sequence[str], *, where: str) -> tuple[str, ...]:
     if repeated:
         raise SpecificationError(f"{where}: class names must be unique, repeated: {listed(repeated)}")
     return tuple(names)
+
+
+def names_by_index(mapping: Mapping[object, object]) -> list[str]:
+    """Return the names of a mapping from index to name, or from name to index, in index order.
+
+    Indices may be written as text, as JSON writes keys.
+
+    Raises:
+        ValueError: It is neither, or its indices are not 0 to K - 1.
+    """
+    by_index = (
+        mapping
+        if all(isinstance(value, str) for value in mapping.values())
+        else {value: key for key, value in mapping.items()}
+    )
+    try:
+        names = {int(str(index)): name for index, name in by_index.items()}
+    except ValueError as error:
+        raise ValueError("maps no indices to names") from error
+    if sorted(names) != list(range(len(by_index))) or len(by_index) != len(mapping):
+        raise ValueError(f"does not name the indices 0 to {len(mapping) - 1}, each once")
+    return [str(names[index]) for index in range(len(names))]

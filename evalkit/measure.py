@@ -12,12 +12,13 @@ import torch
 from evalkit.assemble import Question, assemble
 from evalkit.checkpoints.data import dtype_name
 from evalkit.counts import ConfusionCounts, LabelCounter
-from evalkit.datasets import Source, check_range
+from evalkit.datasets import Source
 from evalkit.digests import DataDigest
-from evalkit.errors import DataError, InvalidRunError
+from evalkit.errors import DataError, InvalidRunError, ModelError
 from evalkit.inference import Inference, batch_list, evaluation_mode, predict
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
+from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch, open_ledger
 from evalkit.result import EvalResult
 
@@ -36,6 +37,7 @@ class Setup:
         source: The samples.
         where: Names the data in messages.
         select: Which part of the model's output holds the scores.
+        default_select: The same where ``select`` is None and the output is no tensor.
         device, batch_size, workers: How to run.
         exclude: Leave unreadable samples out instead of refusing.
         spec: The resolved specification without ``run``; run: that block.
@@ -52,6 +54,7 @@ class Setup:
     batch_size: int
     workers: int
     exclude: bool = False
+    default_select: str | None = None
     spec: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
 
@@ -171,6 +174,7 @@ class _Run:
             decision=setup.question.decision,
             n_classes=len(setup.question.class_names),
             select=setup.select,
+            default_select=setup.default_select,
             device=setup.device,
             dtype=floating_dtype(setup.model),
             workers=workers,
@@ -226,6 +230,15 @@ class _Run:
             "seconds": {"inference": self.seconds},
             "samples_per_second": n_samples / self.seconds if self.seconds else None,
         }
+
+
+def check_module(model: object) -> None:
+    """Raise ModelError unless it is a torch module."""
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(
+            f"model: expected a torch.nn.Module, got a {type(model).__name__}",
+            hint="Predictions of anything else go to evalkit.score",
+        )
 
 
 def floating_dtype(model: torch.nn.Module) -> torch.dtype | None:

@@ -10,10 +10,10 @@ from evalkit.catalogue import DEFAULT_NAMES
 from evalkit.checkpoints.contract import (
     ClassContract,
     class_contract,
-    plain_values,
     positive_index,
     value_in_checkpoint,
 )
+from evalkit.checkpoints.data import plain_values
 from evalkit.checkpoints.declaration import read_declaration, refuse_named_code
 from evalkit.checkpoints.factory import build_model
 from evalkit.checkpoints.library import head_width, is_library, library_entries, library_preprocessing

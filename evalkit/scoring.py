@@ -1,5 +1,7 @@
 """The other trunk: predictions from anywhere become an EvalResult; never torch."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from evalkit.decide import Decision
 from evalkit.digests import DataDigest
 from evalkit.errors import DataError, SpecificationError, listed, nearest
 from evalkit.integrity import IntegrityLog
+from evalkit.labels import is_missing, match_labels
 from evalkit.ledger import LedgerWriter, Output, PredictionBatch, open_ledger
 from evalkit.result import EvalResult
 
@@ -47,8 +50,18 @@ def make_decision(
         )
     if scored and threshold is None and output == "scores":
         raise SpecificationError("threshold: is required for output: scores, in the score's own units")
+    _check_threshold(threshold, output)
     positive = 1 if positive_class is None else list(class_names).index(positive_class)
     return Decision(task, output, positive, 0.5 if threshold is None else float(threshold))
+
+
+def _check_threshold(threshold: float | None, output: Output) -> None:
+    if threshold is None:
+        return
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not math.isfinite(threshold):
+        raise SpecificationError(f"threshold: must be a finite number, got {threshold!r}")
+    if output != "scores" and not 0 <= threshold <= 1:
+        raise SpecificationError(f"threshold: must be between 0 and 1, got {threshold!r}")
 
 
 class Tally:
@@ -65,7 +78,6 @@ class Tally:
         self, class_names: tuple[str, ...], decision: Decision, *, ledger: Path, name: str = "model"
     ) -> None:
         self.question = Question(name, class_names, decision)
-        self._index = {label: k for k, label in enumerate(class_names)}
         self._counter = LabelCounter(len(class_names))
         self._digest = DataDigest(class_names)
         self._context = open_ledger(ledger, decision.output)
@@ -99,10 +111,13 @@ class Tally:
             raise DataError("the result was taken already; nothing can be added")
         if y_pred is None and y_score is None:
             raise DataError("expected y_pred or y_score")
-        true = self._labels(y_true, "y_true")
+        true = self._labels(y_true, "y_true", None)
         outputs = None if y_score is None else self._scores(y_score, len(true))
         pred, n_ties = self._decided(y_pred, outputs, len(true))
         names = self._check_ids(ids, len(true))
+        if len(true):
+            self._identified = names is not None
+            self._ids.update(names or ())
         index = np.arange(self._n_samples, self._n_samples + len(true))
         self._counter.add(true, pred)
         self._digest.add(true, names)
@@ -151,24 +166,11 @@ class Tally:
             provenance=provenance,
         )
 
-    def _labels(self, values: ArrayLike, what: str) -> NDArray[np.int64]:
-        labels = np.asarray(values)
-        if labels.ndim != 1:
-            raise DataError(f"{what}: expected shape (n,), got {labels.shape}")
-        if labels.dtype.kind in "USO":
-            unknown = [(row, label) for row, label in enumerate(labels.tolist()) if label not in self._index]
-            if unknown:
-                shown = listed([f"row {row}: {label!r}" for row, label in unknown[:_SHOWN]])
-                raise DataError(f"{what}: {len(unknown)} labels are no classes ({shown})")
-            return np.array([self._index[label] for label in labels.tolist()], np.int64)
-        if labels.size and labels.dtype.kind not in "iu":
-            raise DataError(f"{what}: expected class indices or names, got {labels.dtype}")
-        n_classes = len(self.question.class_names)
-        wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
-        if wrong.size:
-            shown = listed([f"row {row}: {labels[row]}" for row in wrong[:_SHOWN].tolist()])
-            raise DataError(f"{what}: {wrong.size} labels outside 0 to {n_classes - 1} ({shown})")
-        return labels.astype(np.int64)
+    def _labels(self, values: ArrayLike, what: str, n_samples: int | None) -> NDArray[np.int64]:
+        labels = match_labels(np.asarray(values), self.question.class_names, where=what)
+        if n_samples is not None and len(labels) != n_samples:
+            raise DataError(f"{what}: expected {n_samples} rows, got {len(labels)}")
+        return labels
 
     def _scores(self, values: ArrayLike, n_samples: int) -> NDArray[Any]:
         scores, n_classes = np.asarray(values), len(self.question.class_names)
@@ -194,27 +196,22 @@ class Tally:
         if y_pred is None:
             assert outputs is not None
             return self.question.decision.decide(outputs) if n_samples else (np.array([], np.int64), 0)
-        pred = self._labels(y_pred, "y_pred")
-        if len(pred) != n_samples:
-            raise DataError(f"y_pred: expected {n_samples} rows, got {len(pred)}")
-        return pred, 0
+        return self._labels(y_pred, "y_pred", n_samples), 0
 
     def _check_ids(self, ids: Sequence[object] | None, n_samples: int) -> list[str] | None:
         if n_samples == 0:
             return None
         if self._identified is not None and self._identified != (ids is not None):
             raise DataError("ids: expected for all batches or for none")
-        self._identified = ids is not None
         if ids is None:
             return None
+        rows = [row for row, name in enumerate(ids) if is_missing(name)]
+        if rows:
+            raise DataError(f"ids: {len(rows)} are missing (rows {listed(rows, limit=_SHOWN)})")
         names = [str(name) for name in ids]
         if len(names) != n_samples:
             raise DataError(f"ids: expected {n_samples}, got {len(names)}")
-        repeated = [name for name in names if name in self._ids]
-        repeated += (
-            [name for name in set(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
-        )
+        repeated = [name for name, count in Counter(names).items() if count > 1 or name in self._ids]
         if repeated:
             raise DataError(f"ids: must be unique, repeated: {listed(repeated, limit=_SHOWN)}")
-        self._ids |= set(names)
         return names

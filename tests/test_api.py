@@ -12,10 +12,19 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 import evalkit
-from evalkit.errors import DataError, InvalidRunError, SpecificationError
+from evalkit.errors import DataError, InvalidRunError, ModelError, SpecificationError
 from evalkit.result import read_result
 
 NAMES = ["a", "b", "c"]
@@ -81,6 +90,11 @@ def test_loaders_that_lose_or_repeat_samples_are_refused(data):
     """drop_last, weights, ranks, streams: each with its reason."""
     cases = {
         "drops its last batch": DataLoader(data, batch_size=7, drop_last=True),
+        "not every sample": DataLoader(data, sampler=SequentialSampler(range(20))),
+        "its last batch": DataLoader(
+            data, batch_sampler=BatchSampler(SequentialSampler(data), 7, drop_last=True)
+        ),
+        "or not every": DataLoader(data, batch_sampler=BatchSampler(RandomSampler(range(9)), 7, False)),
         "WeightedRandomSampler": DataLoader(data, sampler=WeightedRandomSampler([1.0] * 50, 50)),
         "DistributedSampler": DataLoader(data, sampler=torch.utils.data.DistributedSampler(data, 4, 0)),
         "replacement": DataLoader(data, sampler=torch.utils.data.RandomSampler(data, replacement=True)),
@@ -199,6 +213,9 @@ def test_accumulator_equals_one_call():
         ({"y_true": [0, 1], "y_score": [[1, 2, float("nan")]] * 2}, "NaN or infinite in rows 0, 1"),
         ({"y_true": [0, 1], "y_pred": [0, 1], "ids": ["x", "x"]}, "unique"),
         ({"y_true": [], "y_pred": []}, "no samples"),
+        ({"y_true": [0, 1], "y_pred": [0, 1], "ids": ["x", None]}, r"ids: 1 are missing \(rows 1\)"),
+        ({"y_true": [0.0, float("nan")], "y_pred": [0, 1]}, r"labels are missing \(rows 1\)"),
+        ({"y_true": [0, 1], "y_pred": (label for label in [0])}, "expected 2 rows"),
     ],
 )
 def test_predictions_outside_the_contract(arguments, message):
@@ -293,3 +310,90 @@ def test_names_and_indices_are_not_mixed():
     with pytest.raises(SpecificationError, match="mix names and indices"):
         evalkit.score(["a", "b"], [0, 1])
     assert evalkit.score(["a", "b"], [0, 1], class_names=["a", "b"]).value("accuracy") == 1.0
+
+
+def test_a_label_that_is_no_index():
+    """2**62 classes are a mistake, not a matrix."""
+    with pytest.raises(DataError, match="4611686018427387904 as a class index"):
+        evalkit.score([0, 1], [0, 2**62])
+
+
+def test_a_refused_batch_leaves_no_trace():
+    """Neither its ids nor that there were ids."""
+    loop = evalkit.Accumulator(NAMES)
+    with pytest.raises(DataError, match="unique"):
+        loop.add([0, 1], y_pred=[0, 1], ids=["x", "x"])
+    loop.add([0, 1], y_pred=[0, 1])
+    with pytest.raises(DataError, match="all batches or for none"):
+        loop.add([0, 1], y_pred=[0, 1], ids=["x", "y"])
+    assert loop.result().document.n_samples == 2
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), "x", True, 1.5])
+def test_thresholds_that_decide_nothing(threshold):
+    """A probability's threshold is a probability."""
+    with pytest.raises(SpecificationError, match="threshold: must be"):
+        evalkit.score(
+            [0, 1],
+            y_score=[[0.5, 0.5], [0.2, 0.8]],
+            task="binary",
+            output="probabilities",
+            threshold=threshold,
+        )
+
+
+class Leaves(Dataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        if i == 1:
+            raise SystemExit(0)
+        return torch.zeros(4), 0
+
+
+@pytest.mark.parametrize("options", [{}, {"num_workers": 1}])
+def test_a_sample_that_leaves_is_unreadable(options):
+    """exit() in user code ends no evaluation with success."""
+    with pytest.raises(DataError, match="sample 1: SystemExit"):
+        evalkit.evaluate(net(), DataLoader(Leaves(), **options), class_names=NAMES)
+
+
+def test_what_is_no_module(data):
+    """A function has no eval mode."""
+    with pytest.raises(ModelError, match="expected a torch.nn.Module, got a function"):
+        evalkit.evaluate(lambda x: x, data, class_names=NAMES)
+
+
+def test_names_of_a_config_follow_the_indices(data):
+    """Text keys are numbers all the same; a plain tensor needs no select."""
+    model = net()
+    model.config = SimpleNamespace(id2label={"2": "c", "0": "a", "1": "b"})
+    assert counts_of(evalkit.evaluate(model, data)) == plain(model, data).tolist()
+    model.config = SimpleNamespace(id2label={0: "a", 1: "b", 3: "c"})
+    with pytest.raises(SpecificationError, match="does not name the indices 0 to 2"):
+        evalkit.evaluate(model, data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"factory": "resnet18"}, "factory: expected module:callable"),
+        ({"classes": ["a", "a"]}, "unique"),
+        ({"classes": ["a", "b", "c"]}, "the model's head has 2 outputs, got 3 names"),
+        ({"preprocess": {"resize": 8, "croop": 4}}, "croop: unknown key"),
+        ({"preprocess": {"mean": [0.5, 0.5]}}, "mean: expected 3 numbers"),
+        ({"preprocess": "none at all"}, "preprocess: expected a mapping"),
+        ({"output": "logit"}, "output: expected logits"),
+        ({"args": {"width": {1}}}, "args: cannot be written as JSON"),
+    ],
+)
+def test_a_declaration_is_checked_when_it_is_written(changes, message, tmp_path):
+    """Not weeks later, when it is read."""
+    model = nn.Module()
+    model.fc = nn.Linear(3, 2)
+    declared = {"factory": "torchvision:resnet18", "classes": ["a", "b"], "preprocess": {"resize": 8}}
+    evalkit.save_checkpoint(tmp_path / "good.safetensors", model, **declared)
+    with pytest.raises(SpecificationError, match=message):
+        evalkit.save_checkpoint(tmp_path / "bad.safetensors", model, **declared | changes)
+    assert not (tmp_path / "bad.safetensors").exists()

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evalkit.datasets import check_range, open_npz
+from evalkit.datasets import open_npz
 from evalkit.errors import DataError
+from evalkit.labels import check_range
 
 X = np.arange(12, dtype=np.float32).reshape(6, 2)
 Y = np.array([0, 1, 2, 0, 1, 2])

@@ -1,6 +1,7 @@
 """The commonest case: a folder a class, one command, the counts of plain torch, and every trap on the way."""
 
 import os
+import shutil
 import struct
 import warnings
 import zlib
@@ -124,10 +125,12 @@ def test_stray_files_are_skipped_and_listed(folder, evalkit):
     open("data/val/red/Thumbs.db", "w").close()
     open("data/val/.DS_Store", "w").close()
     open("data/val/red/clip.gif", "w").close()
+    os.mkdir("data/val/red/.cache")
+    shutil.copy("data/val/red/0.png", "data/val/red/.cache/0.png")
     assert evalkit(*words())[0] == 0
     skipped = read_result_of("out").data["skipped"]
-    assert skipped["n"] == 3
-    assert skipped["first"] == [".DS_Store", "red/Thumbs.db", "red/clip.gif"]
+    assert skipped["n"] == 4
+    assert skipped["first"] == [".DS_Store", "red/.cache/0.png", "red/Thumbs.db", "red/clip.gif"]
 
 
 def bomb(path):
@@ -154,6 +157,29 @@ def sixteen_bits(path):
     Image.fromarray(np.full((16, 20), 40_000, np.uint16)).save(path)
 
 
+def sixteen_bit_colour(path):
+    """A PNG of 2 x 2 pixels that Pillow would open as RGB of 8 bits."""
+    deep_png(path, colour=2)
+
+
+def sixteen_bit_alpha(path):
+    deep_png(path, colour=6)
+
+
+def deep_png(path, colour):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    channels = {2: 3, 6: 4}[colour]
+    rows = b"".join(b"\0" + bytes(2 * 2 * channels) for _ in range(2))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, colour, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
 def rotated(path):
     with Image.open(path) as opened:
         image = opened.convert("RGB")
@@ -174,6 +200,8 @@ SPOILED = {
     bomb: "too large",
     truncated: "truncated",
     sixteen_bits: "8 bits",
+    sixteen_bit_colour: "has 16 bits a channel",
+    sixteen_bit_alpha: "has 16 bits a channel",
     rotated: "EXIF orientation 6",
     text: "cannot identify",
     empty: "cannot identify",
@@ -232,7 +260,7 @@ def test_a_library_that_switched_truncation_on_changes_nothing(tmp_path, monkeyp
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
-@pytest.mark.parametrize("kind", ["loop", "out", "dangling", "fifo"])
+@pytest.mark.parametrize("kind", ["loop", "out", "dangling", "fifo", "class"])
 def test_links_and_pipes(kind, folder, evalkit, tmp_path):
     """Exit 4, and no hang."""
     here = tmp_path / "p/data/val/red"
@@ -240,6 +268,9 @@ def test_links_and_pipes(kind, folder, evalkit, tmp_path):
         (here / "again").symlink_to(here, target_is_directory=True)
     elif kind == "out":
         (here / "x.png").symlink_to(tmp_path / "p/data/train/red/0.png")
+    elif kind == "class":
+        shutil.rmtree(here)
+        here.symlink_to(tmp_path / "p/data/val/green", target_is_directory=True)
     elif kind == "dangling":
         (here / "x.png").symlink_to(here / "none.png")
     else:
@@ -700,3 +731,86 @@ def test_too_few_names_for_the_checkpoints_head(folder, evalkit):
     code, _, err = evalkit(*words(model="torchvision:resnet18", checkpoint="r.pth", classes="data"))
     assert code == 2
     assert "the checkpoint's head has 5 outputs, but 3 class names are declared (data)" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("f,y\n1,a,9\n2,b,9\n", "Expected 2 columns, got 3"),
+        ("f,y\n1,a\n2,b,9\n", "Row #3: Expected 2 columns, got 3"),
+        ("f,y\n1,a\n2\n", "Row #3: Expected 2 columns, got 1"),
+        ("f,y,f\n1,a,2\n", "the column 'f' stands twice"),
+        ("f,y\n1,a\n,b\n", "missing features"),
+        ("f,y\n", "holds no samples"),
+        ("", "cannot be read"),
+    ],
+)
+def test_a_csv_whose_rows_do_not_fit_its_header(content, message, tmp_path):
+    """A field too many would move every column by one."""
+    from evalkit.datasets.preprocess import Preprocessing
+    from evalkit.datasets.tables import Columns, open_table
+    from evalkit.errors import DataError
+
+    (tmp_path / "t.csv").write_text(content)
+    columns = Columns("y", None, ["f"], None, [], tmp_path)
+    with pytest.raises(DataError, match=message):
+        open_table(tmp_path / "t.csv", columns, ("a", "b"), Preprocessing(None, ""))
+
+
+def test_a_number_column_may_turn_late_into_another(tmp_path):
+    """Types are those of the whole column, not of its first megabyte."""
+    from evalkit.datasets.tables import read_table
+
+    lines = [f"{i},text" for i in range(200_000)]
+    (tmp_path / "t.csv").write_text("f,t\n" + "\n".join(lines) + '\n0.5,"two\nlines"\n')
+    frame = read_table(tmp_path / "t.csv")
+    assert len(frame) == 200_001
+    assert frame["f"].iloc[-1] == 0.5
+    assert frame["t"].iloc[-1] == "two\nlines"
+
+
+@pytest.mark.parametrize("cell", ["", "nan"])
+def test_an_image_without_a_path(cell, folder, evalkit):
+    """An empty cell is no file; one named nan would be."""
+    with open("t.csv", "w") as file:
+        file.write(f"path,colour\nred/0.png,red\n{cell},red\n")
+    settings = ["--set", "data.image=path", "--set", "data.label=colour", "--set", "data.root=data/val"]
+    code, _, err = evalkit(*words(data="t.csv"), *settings)
+    assert code == 4
+    assert ("'path' is missing in 1 rows (1)" if not cell else "nan: No such file") in err
+
+
+def test_an_attribute_may_be_empty(folder, evalkit):
+    """A blank cell of text is a value like any other."""
+    with open("meta.csv", "w") as file:
+        file.write("file_name,site\n")
+        file.writelines(f"{name}/{i}.png,{'A' if i else ''}\n" for name in COLOURS for i in range(8))
+    code, _, err = evalkit(*words(attributes="meta.csv"))
+    assert code == 0, err
+    assert pq.read_table("out/predictions.parquet")["site"].to_pylist()[:2] == ["", "A"]
+
+
+def test_variables_in_the_data_flag(folder, evalkit, monkeypatch):
+    """What ${NAME} stands for decides the source."""
+    monkeypatch.setenv("DATA", "data")
+    assert evalkit(*words(data="${DATA}/val"))[0] == 0
+
+
+def test_numbers_as_names_of_a_table(project, evalkit, tmp_path, monkeypatch):
+    """Parquet integers that could be names or indices are refused, 1-based names are not."""
+    import pandas as pd
+
+    from evalkit.datasets.preprocess import Preprocessing
+    from evalkit.datasets.tables import Columns, open_table
+    from evalkit.errors import SpecificationError
+
+    pd.DataFrame({"f": [1.0, 2.0, 3.0], "y": [1, 2, 3]}).to_parquet(tmp_path / "t.parquet")
+    columns = Columns("y", None, ["f"], None, [], tmp_path)
+    arguments = (tmp_path / "t.parquet", columns)
+    source = open_table(*arguments, ("1", "2", "3"), Preprocessing(None, ""))
+    assert source.y.tolist() == [0, 1, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert source.batch(np.arange(3)).inputs[0].shape == (3, 1)
+    with pytest.raises(SpecificationError, match="names or indices"):
+        open_table(*arguments, ("1", "0", "x", "y"), Preprocessing(None, ""))

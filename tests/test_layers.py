@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "evalkit"
 FLOORS = (
     {"errors"},
     {"classes", "catalogue", "display", "sniff"},
-    {"counts", "digests"},
+    {"counts", "digests", "labels"},
     {"metrics", "uncertainty"},
     {"rows", "documents", "provenance"},
     {"result", "verdict", "ledger", "spec", "rundir"},
@@ -27,6 +27,7 @@ FLOORS = (
 THIRD_PARTY = {
     "counts": {"numpy"},
     "digests": {"numpy"},
+    "labels": {"numpy"},
     "metrics": {"numpy"},
     "uncertainty": {"numpy"},
     "rows": {"numpy"},
@@ -35,7 +36,7 @@ THIRD_PARTY = {
     "ledger": {"numpy", "pyarrow"},
     "spec": {"pydantic", "pydantic_core", "yaml"},
     "checkpoints": {"torch", "safetensors"},
-    "datasets": {"numpy", "torch", "PIL", "pandas", "torchvision"},
+    "datasets": {"numpy", "torch", "PIL", "pandas", "pyarrow", "torchvision"},
     "prepare": {"torch"},
     "compare": {"numpy"},
     "render": {"numpy", "jinja2", "markupsafe"},

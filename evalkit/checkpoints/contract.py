@@ -7,7 +7,7 @@ from typing import Any
 
 from evalkit.checkpoints.library import is_library, library_class_names
 from evalkit.checkpoints.reader import Checkpoint
-from evalkit.classes import check_class_names
+from evalkit.classes import check_class_names, names_by_index
 from evalkit.errors import CheckpointError, SpecificationError, listed, nearest, os_reason
 from evalkit.spec import Loaded
 
@@ -73,31 +73,14 @@ def value_in_checkpoint(checkpoint: Checkpoint, key: str) -> Any:
     return node
 
 
-def plain_values(node: Any) -> Any:
-    """Return plain values of a file as a specification writes them: tuples as lists."""
-    if isinstance(node, dict):
-        return {str(key): plain_values(value) for key, value in node.items()}
-    return [plain_values(value) for value in node] if isinstance(node, (list, tuple)) else node
-
-
 def names_in_checkpoint(checkpoint: Checkpoint, key: str) -> list[str]:
     """Read names that the checkpoint holds under a dotted key: a list, index to name, or name to index."""
     node = value_in_checkpoint(checkpoint, key)
     if isinstance(node, dict):
-        by_index = (
-            node
-            if all(isinstance(value, str) for value in node.values())
-            else {v: k for k, v in node.items()}
-        )
         try:
-            indexed = {int(index): name for index, name in by_index.items()}
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{checkpoint.path}: {key} maps no indices to names") from error
-        if sorted(indexed) != list(range(len(indexed))):
-            raise CheckpointError(
-                f"{checkpoint.path}: {key} does not name the indices 0 to {len(indexed) - 1}"
-            )
-        node = [indexed[index] for index in range(len(indexed))]
+            node = names_by_index(node)
+        except ValueError as error:
+            raise CheckpointError(f"{checkpoint.path}: {key} {error}") from error
     if not isinstance(node, (list, tuple)) or not all(isinstance(name, str) for name in node):
         raise CheckpointError(f"{checkpoint.path}: {key} is no list of names")
     return list(node)

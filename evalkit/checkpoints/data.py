@@ -98,3 +98,10 @@ def itemsize(dtype: str) -> int:
 def dtype_name(dtype: object) -> str:
     """Return ``float32`` for ``torch.float32``."""
     return str(dtype).removeprefix("torch.")
+
+
+def plain_values(node: Any) -> Any:
+    """Return plain values of a file as a specification writes them: tuples as lists."""
+    if isinstance(node, dict):
+        return {str(key): plain_values(value) for key, value in node.items()}
+    return [plain_values(value) for value in node] if isinstance(node, (list, tuple)) else node

@@ -1,19 +1,25 @@
 """What a checkpoint says about itself: training writes it once, evaluation reads it as data."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import safetensors.torch
 import torch
 
-from evalkit.checkpoints.library import is_library
+from evalkit.checkpoints.data import plain_values
+from evalkit.checkpoints.library import head_width, is_library
 from evalkit.checkpoints.reader import Checkpoint
+from evalkit.classes import check_class_names
 from evalkit.errors import CheckpointError, SpecificationError
+from evalkit.ledger import Output
+from evalkit.spec import validate_preprocess
 
 KEY = "evalkit"
+_NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +72,56 @@ def save_checkpoint(
         preprocess: As ``data.preprocess`` of a specification.
         args: The factory's keyword arguments.
         output: logits, probabilities or scores.
+
+    Raises:
+        SpecificationError: A declaration that no evaluation could follow; nothing is written then.
     """
     declared = {
-        "factory": factory,
+        "factory": _checked_factory(factory),
         "args": dict(args or {}),
-        "classes": [str(name) for name in classes],
-        "preprocess": dict(preprocess) if isinstance(preprocess, Mapping) else preprocess,
+        "classes": list(check_class_names([str(name) for name in classes], where="classes")),
+        "preprocess": _checked_preprocess(preprocess),
         "output": output,
     }
+    _check_rest(model, declared)
     state = {key: value.detach().clone().contiguous() for key, value in model.state_dict().items()}
     safetensors.torch.save_file(state, str(path), metadata={KEY: json.dumps(declared, allow_nan=False)})
+
+
+def _checked_factory(factory: str) -> str:
+    if not (is_library(factory) or _NAMED.fullmatch(factory)):
+        raise SpecificationError(
+            f"factory: expected module:callable, torchvision:NAME or timm:NAME, got {factory!r}"
+        )
+    return factory
+
+
+def _checked_preprocess(declared: Mapping[str, Any] | str | None) -> Any:
+    if isinstance(declared, Mapping):
+        plain = plain_values(dict(declared))
+        validate_preprocess(plain, where="preprocess")
+        return plain
+    if declared is not None and declared != "library" and not _NAMED.fullmatch(str(declared)):
+        raise SpecificationError(
+            f"preprocess: expected a mapping, library or module:object, got {declared!r}"
+        )
+    return declared
+
+
+def _check_rest(model: torch.nn.Module, declared: dict[str, Any]) -> None:
+    if declared["output"] not in get_args(Output):
+        raise SpecificationError(
+            f"output: expected logits, probabilities or scores, got {declared['output']!r}"
+        )
+    try:
+        json.dumps(declared, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(f"args: cannot be written as JSON: {error}") from error
+    width = head_width(model.state_dict()) if is_library(declared["factory"]) else None
+    if width is not None and width != len(declared["classes"]):
+        raise SpecificationError(
+            f"classes: the model's head has {width} outputs, got {len(declared['classes'])} names"
+        )
 
 
 def read_declaration(checkpoint: Checkpoint) -> Declaration | None:

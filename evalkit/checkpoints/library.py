@@ -107,13 +107,13 @@ def library_class_names(factory: str) -> list[str] | None:
 
 
 def head_width(tree: Any) -> int | None:
-    """Return the number of outputs that a checkpoint's head has, where its key is a usual one."""
+    """Return the outputs of the head in a checkpoint's tree or a state_dict, where its key is a usual one."""
     widths = set()
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         for key, value in node.items() if isinstance(node, dict) else ():
-            if isinstance(value, TensorData) and _PREFIXES.sub("", str(key)) in _HEAD_WEIGHTS:
+            if isinstance(value, (TensorData, torch.Tensor)) and _PREFIXES.sub("", str(key)) in _HEAD_WEIGHTS:
                 widths.add(value.shape[0])
             elif isinstance(value, dict):
                 waiting.append(value)

@@ -16,7 +16,7 @@ from evalkit.errors import SpecificationError
 from evalkit.gates import plan_gates
 from evalkit.provenance import collect_provenance
 from evalkit.rundir import open_run_directory, publish_file
-from evalkit.spec import Loaded, Override, load_specification
+from evalkit.spec import Loaded, Override, load_specification, resolve_path
 from evalkit.usercode import import_path
 
 # flag -> (key, the value is text as it stands, help)
@@ -155,7 +155,7 @@ def _overrides(settings: tuple[str, ...], flags: dict[str, str | None]) -> list[
 
 def _source_of(data: str) -> str:
     """Tell the source by what ``--data`` names; nothing inside is looked at."""
-    path = Path(data)
+    path = resolve_path(data, Path())
     if path.is_dir():
         return "folder"
     if path.suffix in _SUFFIXES:

@@ -1,6 +1,5 @@
 """Sized, indexed sources of samples, one module a source."""
 
-from evalkit.datasets.labels import check_range
 from evalkit.datasets.npz import NpzSource, open_npz
 from evalkit.datasets.opening import check_data, open_source
 from evalkit.datasets.source import Batch, Inputs, Source, Unreadable
@@ -12,7 +11,6 @@ __all__ = [
     "Source",
     "Unreadable",
     "check_data",
-    "check_range",
     "open_npz",
     "open_source",
 ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evalkit.datasets.images import EXTENSIONS
 from evalkit.datasets.pictures import Pictures
 from evalkit.datasets.preprocess import Preprocessing
-from evalkit.datasets.tables import read_table
+from evalkit.datasets.tables import plain_column, read_table
 from evalkit.errors import DataError, listed, nearest, os_reason
 
 _CHOICES = "The model's names come from --classes: folder:TRAINING_DIR, checkpoint:KEY, or a file"
@@ -86,16 +86,19 @@ def _check_class_folders(root: Path, class_names: tuple[str, ...]) -> None:
 
 
 def _list_class(root: Path, name: str, index: int, listing: _Listing) -> None:
+    if (root / name).is_symlink():
+        raise DataError(f"{root / name}: a link to a folder, which is not followed")
     for folder, inner, names in os.walk(root / name, followlinks=False):
         here = Path(folder)
         for directory in sorted(inner):
             if (here / directory).is_symlink():
                 raise DataError(f"{here / directory}: a link to a folder, which is not followed")
-        inner[:] = sorted(directory for directory in inner if not directory.startswith("."))
+        inner.sort()
         for file in sorted(names):
             path = here / file
             relative = path.relative_to(root).as_posix()
-            if file.startswith(".") or path.suffix.lower() not in EXTENSIONS:
+            hidden = any(part.startswith(".") for part in Path(relative).parts[1:])
+            if hidden or path.suffix.lower() not in EXTENSIONS:
                 listing.skipped.append(relative)
                 continue
             _check_contained(path, root)
@@ -124,7 +127,7 @@ def _joined(table: Path, files: list[str]) -> Mapping[str, NDArray[Any]]:
     frame = read_table(table, text=["file_name"])
     if "file_name" not in frame:
         raise DataError(f"{table}: has no column file_name, it has: {listed(frame.columns)}")
-    names = frame["file_name"].astype(str)
+    names = frame["file_name"].fillna("").astype(str)
     repeated = names[names.duplicated()].tolist()
     unmatched = sorted(set(names) - set(files))
     missing = sorted(set(files) - set(names))
@@ -136,4 +139,4 @@ def _joined(table: Path, files: list[str]) -> Mapping[str, NDArray[Any]]:
         if found:
             raise DataError(f"{table}: {len(found)} rows {what}: {listed(found, limit=5)}")
     rows = frame.assign(file_name=names).set_index("file_name").loc[files]
-    return {str(name): rows[name].to_numpy() for name in rows.columns}
+    return {str(name): plain_column(rows[name]) for name in rows.columns}

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image, ImageFile, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 Mode = Literal["RGB", "L", "I16"]
 Exif = Literal["refuse", "ignore", "apply"]
@@ -18,6 +19,9 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif",
 
 _ORIENTATION = 0x0112
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+_BYTE = 8
+_TIFF_BITS = 258
+_PNG_DEPTH = slice(24, 25)  # signature, length and type of IHDR, width, height; then the depth
 _LOCK = threading.Lock()
 
 
@@ -46,6 +50,9 @@ def decode(path: Path, *, mode: Mode, exif: Exif) -> Decoded:
         found = opened.mode
         if mode != "I16" and found in _DEEP_MODES:
             raise ValueError(f"has more than 8 bits a channel (mode {found}); converting would clip it")
+        depth = _depth(opened, path)
+        if mode != "I16" and depth > _BYTE:
+            raise ValueError(f"has {depth} bits a channel, of which Pillow keeps 8 in mode {found}")
         if mode == "I16" and not found.startswith("I"):
             raise ValueError(f"is not 16-bit greyscale (mode {found})")
         orientation = opened.getexif().get(_ORIENTATION, 1)
@@ -57,6 +64,20 @@ def decode(path: Path, *, mode: Mode, exif: Exif) -> Decoded:
         if orientation != 1 and exif == "apply":
             image = ImageOps.exif_transpose(opened)
         return Decoded(image.convert("I" if mode == "I16" else mode), found)
+
+
+def _depth(image: Any, path: Path) -> int:
+    """Return the bits a channel that the file has, where its format can have more than Pillow decodes."""
+    if isinstance(image, TiffImageFile):
+        return max(map(int, image.tag_v2.get(_TIFF_BITS, (_BYTE,))))
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            head = file.read(_PNG_DEPTH.stop)
+        return head[_PNG_DEPTH.start]
+    if image.format == "PPM":
+        arguments = image.tile[0].args
+        return int(arguments[1]).bit_length() if isinstance(arguments, tuple) else _BYTE
+    return _BYTE
 
 
 @contextmanager

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalkit.datasets.labels import integral_labels
 from evalkit.datasets.source import Batch
 from evalkit.errors import DataError, listed, os_reason
+from evalkit.labels import integral_labels
 from evalkit.ledger import reserved
 from evalkit.sniff import HEAD_BYTES, foreign
 

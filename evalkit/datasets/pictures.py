@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evalkit.datasets.images import decode
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.datasets.source import Batch, Unreadable
-from evalkit.errors import DataError, reason_of
+from evalkit.errors import DataError, os_reason, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Pictures:
                 tensor, mode = self._read(position)
             except DataError:
                 raise
-            except Exception as error:  # noqa: BLE001 - any decoder, any fault
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - any decoder, any fault
                 lost.append(Unreadable(position, self.files[position], _reason(error)))
                 continue
             kept.append(position)
@@ -99,6 +99,6 @@ class Pictures:
         return torch.stack(tensors)
 
 
-def _reason(error: Exception) -> str:
-    text = reason_of(error)
+def _reason(error: BaseException) -> str:
+    text = os_reason(error) if isinstance(error, OSError) else reason_of(error)
     return text.removeprefix("ValueError: ").removeprefix("OSError: ")

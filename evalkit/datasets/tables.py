@@ -1,26 +1,28 @@
 """Samples from a CSV or Parquet table: paths of images, or columns of features."""
 
-import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow import csv
 
-from evalkit.datasets.labels import integral_labels
 from evalkit.datasets.npz import NpzSource, unique_ids
 from evalkit.datasets.pictures import Pictures
 from evalkit.datasets.preprocess import Preprocessing
-from evalkit.errors import DataError, SpecificationError, listed, nearest, os_reason
+from evalkit.errors import DataError, listed, nearest, os_reason
+from evalkit.labels import is_missing, match_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 5
-# An integer as it is written; 01 is a name.
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_MAX_BLOCK = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,31 @@ def read_table(path: Path, *, text: Sequence[str] = ()) -> "pd.DataFrame":
         path: The file.
         text: Columns of a CSV that are taken as they are written: ``007`` and ``NA`` are names.
     """
-    import pandas as pd  # noqa: PLC0415 - a second of imports that other sources do not need
-
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(
-            path,
-            encoding="utf-8-sig",
-            dtype=dict.fromkeys(text, "str"),
-            keep_default_na=False,
-            na_values=[""],
-        )
+        table = pq.read_table(path) if path.suffix == ".parquet" else _read_csv(path, text)
     except Exception as error:
         reason = os_reason(error).splitlines() or [type(error).__name__]
         raise DataError(f"{path}: cannot be read: {reason[0]}") from error
+    repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if repeated:
+        raise DataError(f"{path}: the column {listed(map(repr, repeated))} stands twice")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _read_csv(path: Path, text: Sequence[str]) -> pa.Table:
+    """Read a CSV in which every row has a cell for every column, and only an empty cell is missing."""
+    return csv.read_csv(
+        path,
+        # One block, because types are settled on the first; one thread, because an error then names its row.
+        csv.ReadOptions(use_threads=False, block_size=min(max(path.stat().st_size, 1), _MAX_BLOCK)),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(
+            column_types=dict.fromkeys(text, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )
 
 
 def open_table(
@@ -87,11 +99,12 @@ def open_table(
         )
     if not len(frame):
         raise DataError(f"{path}: holds no samples")
-    y = _labels(frame[columns.label], class_names, path)
-    attributes = {name: _plain(frame[name]) for name in columns.attributes}
-    ids = unique_ids(path, [str(value) for value in frame[columns.id]]) if columns.id else None
+    labels = frame[columns.label].to_numpy(dtype=object)
+    y = match_labels(labels, class_names, where=str(path), typed=path.suffix == ".parquet")
+    attributes = {name: plain_column(frame[name]) for name in columns.attributes}
+    ids = unique_ids(path, _named(frame, columns.id, path)) if columns.id else None
     if columns.image:
-        files = _contained(frame[columns.image], columns.root, path)
+        files = _contained(_named(frame, columns.image, path), columns.root, path)
         described = {"source": "table", "n_found": len(frame)}
         names = unique_ids(path, files) if ids is None else ids
         return Pictures(columns.root, files, names, y, preprocessing, attributes, described)
@@ -102,64 +115,35 @@ def open_table(
             f"{path}: {rows.size} rows have missing features (rows {listed(rows[:_SHOWN].tolist())})"
         )
     try:
-        x = features.to_numpy(dtype=np.float32)
+        with np.errstate(over="ignore"):
+            x = features.to_numpy(dtype=np.float32, copy=True)  # torch wants memory that it may write
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: a feature column holds no numbers: {error}") from error
     return NpzSource(x, y, ids, attributes, kind="table")
 
 
-def _labels(column: "pd.Series[Any]", class_names: tuple[str, ...], path: Path) -> NDArray[np.int64]:
-    """Match labels by name where they are text, by index where they are integers."""
-    rows = np.flatnonzero(column.isna().to_numpy())
-    if rows.size:
-        raise DataError(f"{path}: {rows.size} labels are missing (rows {listed(rows[:_SHOWN].tolist())})")
-    values = column.tolist()
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        return _indices(np.array(values), class_names, path)
-    names = [str(value) for value in values]
-    index = {name: k for k, name in enumerate(class_names)}
-    numbers = all(_INTEGER.fullmatch(name) for name in names)
-    if numbers and not set(names) <= set(index):
-        return _indices(np.array([int(name) for name in names]), class_names, path)
-    if numbers and not _in_order(class_names):
-        raise _ambiguous(path)
-    unknown = [(row, name) for row, name in enumerate(names) if name not in index]
-    if unknown:
-        shown = listed([f"row {row}: {name!r}{nearest(name, class_names)}" for row, name in unknown[:_SHOWN]])
-        raise DataError(f"{path}: {len(unknown)} labels are no classes of the model ({shown})")
-    return np.array([index[name] for name in names], np.int64)
+def _named(frame: "pd.DataFrame", column: str, table: Path) -> list[str]:
+    """Return a column of ids or paths as text; DataError where a cell is empty."""
+    values = frame[column].tolist()
+    rows = [row for row, value in enumerate(values) if is_missing(value)]
+    if rows:
+        raise DataError(f"{table}: {column!r} is missing in {len(rows)} rows ({listed(rows, limit=_SHOWN)})")
+    return [str(value) for value in values]
 
 
-def _indices(labels: NDArray[Any], class_names: tuple[str, ...], path: Path) -> NDArray[np.int64]:
-    if not _in_order(class_names) and all(name.isdecimal() for name in class_names):
-        raise _ambiguous(path)
-    return integral_labels(labels, where=str(path))
-
-
-def _in_order(class_names: tuple[str, ...]) -> bool:
-    return list(class_names) == [str(k) for k in range(len(class_names))]
-
-
-def _ambiguous(path: Path) -> SpecificationError:
-    return SpecificationError(
-        f"{path}: labels are integers and class names are numbers in another order: names or indices?",
-        hint="Write names that are no numbers, or name the classes 0, 1, 2, …",
-    )
-
-
-def _contained(column: "pd.Series[Any]", root: Path, table: Path) -> list[str]:
+def _contained(column: Sequence[str], root: Path, table: Path) -> list[str]:
     files = []
     inside = root.resolve()
-    for row, value in enumerate(column):
-        name = str(value)
+    for row, name in enumerate(column):
         if Path(name).is_absolute() or not (root / name).resolve().is_relative_to(inside):
             raise DataError(f"{table}: row {row}: the path {name!r} leaves {root}")
         files.append(Path(name).as_posix())
     return files
 
 
-def _plain(column: "pd.Series[Any]") -> NDArray[Any]:
+def plain_column(column: "pd.Series[Any]") -> NDArray[Any]:
+    """Return an attribute as numbers or text; an empty cell of text is empty."""
     values = column.to_numpy()
     if values.dtype.kind in "fiubM":
         return np.asarray(values)
-    return np.array(["" if value is None or value != value else str(value) for value in values.tolist()])  # noqa: PLR0124
+    return np.array(["" if is_missing(value) else str(value) for value in values.tolist()])

@@ -16,9 +16,9 @@ from torch.utils.data import (
     default_collate,
 )
 
-from evalkit.datasets.labels import integral_labels
 from evalkit.datasets.source import Batch, Inputs, Unreadable
 from evalkit.errors import DataError, EvalkitError, ModelError, reason_of
+from evalkit.labels import integral_labels
 from evalkit.ledger import reserved
 
 _LABEL_KEYS = ("label", "labels", "target", "y")
@@ -59,7 +59,7 @@ class UserData:
             try:
                 items.append(self.dataset[position])
                 kept.append(position)
-            except Exception as error:  # noqa: BLE001 - the user's code, any fault
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code, any fault
                 lost.append(Unreadable(position, f"sample {position}", reason_of(error)))
         if not items:
             return Batch(np.array([], np.int64), (), np.array([], np.int64), unreadable=tuple(lost))
@@ -72,7 +72,7 @@ class UserData:
             _inputs(x, self.name),
             y_true,
             attributes={
-                name: _column(name, value, len(kept), self.name) for name, value in attributes.items()
+                str(name): _column(name, value, len(kept), self.name) for name, value in attributes.items()
             },
             unreadable=tuple(lost),
         )
@@ -91,7 +91,7 @@ class UserData:
             return (self.collate or default_collate)(items)
         except EvalkitError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             where = f"samples {positions[0]} to {positions[-1]}"
             raise DataError(
                 f"{self.name}: {where} cannot be joined: {reason_of(error)}",
@@ -115,6 +115,11 @@ class UserData:
         if key is None or key not in batch:
             raise DataError(
                 f"{self.name}: no label among the keys {sorted(batch)}", hint="Name it with labels="
+            )
+        absent = [name for name in self.attribute_keys if name not in batch]
+        if absent:
+            raise DataError(
+                f"{self.name}: no attribute {absent[0]!r} among the keys {sorted(map(str, batch))}"
             )
         attributes = {name: batch[name] for name in self.attribute_keys}
         rest = {name: value for name, value in batch.items() if name != key and name not in attributes}
@@ -160,25 +165,33 @@ def walk_loader(data: Any, batch_size: int) -> Walked:
     """
     if not isinstance(data, DataLoader):
         return Walked(data, batch_size, 0, None)
-    if isinstance(data.dataset, IterableDataset):
-        check_dataset(data.dataset, "data")
-    if data.drop_last:
-        raise DataError("data: the loader drops its last batch", hint="Set drop_last=False")
+    check_dataset(data.dataset, "data")
     batches = data.batch_sampler
-    sampler = data.sampler if batches is None else getattr(batches, "sampler", batches)
-    if batches is not None and type(batches) is not BatchSampler:
+    if batches is None:
+        _check_sampler(data.sampler, len(cast("Sized", data.dataset)))
+        return Walked(data.dataset, batch_size, data.num_workers, None)
+    if type(batches) is not BatchSampler:
+        raise _decides(batches)
+    if batches.drop_last:
+        raise DataError("data: the loader drops its last batch", hint="Set drop_last=False")
+    _check_sampler(batches.sampler, len(cast("Sized", data.dataset)))
+    return Walked(data.dataset, batches.batch_size, data.num_workers, data.collate_fn)
+
+
+def _check_sampler(sampler: Any, n_samples: int) -> None:
+    """Refuse a sampler unless it gives every sample once."""
+    if type(sampler) not in (RandomSampler, SequentialSampler):
+        raise _decides(sampler)
+    if getattr(sampler, "replacement", False) or len(sampler) != n_samples:
         raise DataError(
-            f"data: a {type(batches).__name__} decides which samples are read", hint="Pass the Dataset"
+            "data: the loader's sampler draws with replacement, or not every sample", hint="Pass the Dataset"
         )
-    if isinstance(sampler, RandomSampler):
-        if sampler.replacement or sampler.num_samples != len(cast("Sized", data.dataset)):
-            raise DataError("data: the loader's sampler draws with replacement, or not every sample")
-    elif type(sampler) is not SequentialSampler:
-        raise DataError(
-            f"data: a {type(sampler).__name__} decides which samples are read", hint="Pass the Dataset"
-        )
-    size = data.batch_size or batch_size
-    return Walked(data.dataset, size, data.num_workers, data.collate_fn if batches is not None else None)
+
+
+def _decides(sampler: Any) -> DataError:
+    return DataError(
+        f"data: a {type(sampler).__name__} decides which samples are read", hint="Pass the Dataset"
+    )
 
 
 def build_dataset(function: Any, name: str) -> Any:
@@ -207,9 +220,9 @@ def _array(value: Any) -> NDArray[Any]:
     return value.numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
 
 
-def _column(name: str, value: Any, n_samples: int, where: str) -> NDArray[Any]:
+def _column(name: object, value: Any, n_samples: int, where: str) -> NDArray[Any]:
     column = _array(value)
-    if reserved(name) or column.shape != (n_samples,):
+    if not isinstance(name, str) or reserved(name) or column.shape != (n_samples,):
         raise DataError(
             f"{where}: the attribute {name!r} must hold one value a sample under a name of its own"
         )

@@ -53,7 +53,7 @@ def iterate_batches(source: Source, batches: Sequence[Index], *, workers: int) -
                 batch = data[position]
             except EvalkitError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise _sample_error(batches[position], error) from error
             yield batch
         return
@@ -69,7 +69,7 @@ def iterate_batches(source: Source, batches: Sequence[Index], *, workers: int) -
                     check="workers",
                 ) from error
             raise _sample_error(batches[position], error) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _sample_error(batches[position], error) from error
         yield batch
 
@@ -78,7 +78,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _sample_error(index: Index, error: Exception) -> DataError:
+def _sample_error(index: Index, error: BaseException) -> DataError:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     reason = lines[-1] if lines else ""
     return DataError(f"samples {index[0]} to {index[-1]} cannot be read: {type(error).__name__}: {reason}")

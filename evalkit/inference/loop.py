@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.checkpoints.data import dtype_name
-from evalkit.datasets import Inputs, Source, Unreadable, check_range
+from evalkit.datasets import Inputs, Source, Unreadable
 from evalkit.decide import Decision
 from evalkit.digests import OrderFreeDigest, array_items
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
 from evalkit.inference.batches import iterate_batches, moved, tensors_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
 from evalkit.inference.statistics import InputStatistics
+from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch
 
 Index = NDArray[np.int64]
@@ -67,6 +68,7 @@ def predict(
     decision: Decision,
     n_classes: int,
     select: int | str | None,
+    default_select: str | None = None,
     device: torch.device,
     dtype: torch.dtype | None,
     workers: int,
@@ -82,6 +84,7 @@ def predict(
         decision: The rule from scores to classes.
         n_classes: K.
         select: Which part of the model's output holds the scores.
+        default_select: The same where ``select`` is None and the output is no tensor.
         device, dtype: Where the model is, and its floating type.
         workers: Loader processes.
         exclude: Leave samples out that cannot be read; otherwise all of them are collected and refused.
@@ -102,7 +105,7 @@ def predict(
         fed = [_host(value) for value in tensors_of(inputs)]
         state.inputs += OrderFreeDigest.of(array_items(fed))
         state.statistics.add(fed[0])
-        scores = selected(_forward(model, inputs, position, batch.index), select)
+        scores = selected(_forward(model, inputs, position, batch.index), select, default_select)
         outputs = host_array(scores, n_samples=len(batch.index), n_classes=n_classes)
         check_finite(outputs, batch.index)
         if decision.output == "probabilities":

@@ -12,8 +12,13 @@ TOLERANCE = 1e-3
 _EXACT_INTEGERS = 2**53
 
 
-def selected(output: Any, select: int | str | None) -> torch.Tensor:
+def selected(output: Any, select: int | str | None, default: str | None = None) -> torch.Tensor:
     """Take the tensor of class scores out of a model's output.
+
+    Args:
+        output: What the model returned.
+        select: Index or key of the scores.
+        default: The same where ``select`` is None and the output is no tensor.
 
     Raises:
         ModelError: The output is no tensor and ``select`` does not name one; the shapes are listed.
@@ -21,7 +26,9 @@ def selected(output: Any, select: int | str | None) -> torch.Tensor:
     if select is None:
         if isinstance(output, torch.Tensor):
             return output
-        raise ModelError(f"the model returns {_shape(output)}", hint=_choices(output))
+        if default is None:
+            raise ModelError(f"the model returns {_shape(output)}", hint=_choices(output))
+        select = default
     chosen = _pick(output, select)
     if not isinstance(chosen, torch.Tensor):
         raise ModelError(f"model.select: {select!r} is not a tensor in {_shape(output)}")

@@ -31,7 +31,8 @@ class InputStatistics:
         self._left -= len(taken)
         channels = taken.shape[1] if taken.ndim >= _IMAGE_DIMS else 1
         values = taken.astype(np.float64).reshape(len(taken), channels, -1)
-        sums = np.stack([values.sum(axis=(0, 2)), np.square(values).sum(axis=(0, 2))])
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite inputs have no statistics
+            sums = np.stack([values.sum(axis=(0, 2)), np.square(values).sum(axis=(0, 2))])
         low, high = values.min(axis=(0, 2)), values.max(axis=(0, 2))
         if self._sums is None or self._low is None or self._high is None:
             self._sums, self._low, self._high = sums, low, high
@@ -43,6 +44,8 @@ class InputStatistics:
     def summary(self) -> dict[str, list[float]] | None:
         """Return the four numbers per channel; None without samples or where one is not finite."""
         if self._sums is None or self._low is None or self._high is None:
+            return None
+        if not np.isfinite(self._sums).all():
             return None
         mean = self._sums[0] / self._n_values
         std = np.sqrt(np.maximum(self._sums[1] / self._n_values - np.square(mean), 0))

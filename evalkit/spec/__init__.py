@@ -8,7 +8,9 @@ from evalkit.spec.load import (
     load_gate_file,
     load_specification,
     validate_gates,
+    validate_preprocess,
 )
+from evalkit.spec.paths import resolve_path
 from evalkit.spec.schema import (
     DataSpec,
     GateSpec,
@@ -35,5 +37,7 @@ __all__ = [
     "check_comparable",
     "load_gate_file",
     "load_specification",
+    "resolve_path",
     "validate_gates",
+    "validate_preprocess",
 ]

@@ -205,16 +205,26 @@ def check_comparable(gates: Sequence[GateSpec], source: SourceMap, *, hint: str)
 
 def _check_preprocess(spec: Specification, source: SourceMap) -> None:
     """Refuse a normalisation that no image of the mode could take."""
-    declared = spec.data.preprocess
-    if not isinstance(declared, PreprocessSpec):
-        return
+    if isinstance(spec.data.preprocess, PreprocessSpec):
+        _check_normalisation(spec.data.preprocess, ("data", "preprocess"), source)
+
+
+def _check_normalisation(declared: PreprocessSpec, path: KeyPath, source: SourceMap) -> None:
     channels = 3 if declared.mode == "RGB" else 1
     for key, values in (("mean", declared.mean), ("std", declared.std)):
         if values is not None and len(values) not in (1, channels):
             text = f"expected {channels} numbers for mode {declared.mode}, got {len(values)}"
-            raise source.error(("data", "preprocess", key), text)
+            raise source.error((*path, key), text)
     if any(value <= 0 for value in declared.std or ()):
-        raise source.error(("data", "preprocess", "std"), "must be greater than 0")
+        raise source.error((*path, "std"), "must be greater than 0")
+
+
+def validate_preprocess(declared: dict[str, Any], *, where: str) -> PreprocessSpec:
+    """Validate a preprocessing mapping outside a specification; SpecificationError names the key."""
+    source = SourceMap(where)
+    spec = _validate(PreprocessSpec, declared, source)
+    _check_normalisation(spec, (), source)
+    return spec
 
 
 def _check_names(spec: Specification, source: SourceMap) -> None:
@@ -259,7 +269,9 @@ def _first_error(
     inside = [found for found in paths if found[: len(paths[0])] == paths[0]]
     path = max(inside, key=len)
     same = [error for error, found in zip(errors, paths, strict=True) if found == path]
-    others = len({found for found in paths if found[: len(paths[0])] != paths[0]})
+    others = len(
+        {found for found in paths if found[: len(paths[0])] != paths[0] and path[: len(found)] != found}
+    )
     more = f" (and {others} more)" if others else ""
     return source.error(path, _message(model, path, same) + more)
 
