@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -21,16 +21,18 @@ import numpy as np
 from markupsafe import escape
 
 from evalkit.assemble import Question
+from evalkit.catalogue import METRICS
 from evalkit.classes import check_class_names, names_by_index
 from evalkit.errors import DataError, SpecificationError
 from evalkit.ledger import FILE_NAME as LEDGER
 from evalkit.ledger import Output
+from evalkit.metrics.estimands import Scalar
 from evalkit.provenance import collect_provenance
 from evalkit.render.html import render_html
 from evalkit.render.text import render_text
 from evalkit.render.view import report_view
 from evalkit.result import EvalResult as Document
-from evalkit.rows import MetricRow, describe, row_key
+from evalkit.rows import Measures, MetricRow, default_metrics, describe, row_key
 from evalkit.rundir import open_run_directory, publish_file
 from evalkit.scoring import Tally, make_decision
 from evalkit.verdict import Verdict, worst
@@ -68,18 +70,40 @@ class EvalResult:
         self._scratch = scratch
 
     def value(
-        self, metric: str, *, average: str | None = None, class_name: str | None = None
+        self,
+        metric: str,
+        *,
+        average: str | None = None,
+        class_name: str | None = None,
+        slice_: Mapping[str, Scalar] | None = None,
+        **params: Scalar,
     ) -> float | None:
         """Return one number; None where it is undefined.
+
+        Args:
+            metric, average, class_name, slice_: The row's key.
+            **params: The metric's parameters, such as ``k=5``; the defaults where they are left out.
 
         Raises:
             KeyError: The result has no such row.
         """
-        return self.row(metric, average=average, class_name=class_name).value
+        return self.row(metric, average=average, class_name=class_name, slice_=slice_, **params).value
 
-    def row(self, metric: str, *, average: str | None = None, class_name: str | None = None) -> MetricRow:
+    def row(
+        self,
+        metric: str,
+        *,
+        average: str | None = None,
+        class_name: str | None = None,
+        slice_: Mapping[str, Scalar] | None = None,
+        **params: Scalar,
+    ) -> MetricRow:
         """Return one row, with its interval and what it was made of; KeyError where there is none."""
-        key = row_key(metric, average=average, class_name=class_name)
+        said = {
+            **(METRICS[metric].params if metric in METRICS and "prevalence" not in params else {}),
+            **params,
+        }
+        key = row_key(metric, params=said, average=average, class_name=class_name, slice_=slice_)
         rows = self.document.rows()
         if key not in rows:
             raise KeyError(f"the result has no {describe(key)}")
@@ -302,6 +326,7 @@ def evaluate(
             make_decision(
                 names, task=task, output=output, threshold=threshold, positive_class=positive_class
             ),
+            Measures(task, tuple(default_metrics(task, len(names), scored=True))),
         ),
         model=model,
         weights_sha256=None,

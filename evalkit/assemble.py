@@ -1,16 +1,15 @@
 """Puts a result together from counts and facts, the same for every door."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.catalogue import DEFAULT_NAMES
+from evalkit.count_rows import count_rows
 from evalkit.counts import ConfusionCounts
 from evalkit.decide import Decision
 from evalkit.integrity import IntegrityLog
-from evalkit.metrics import Policy
 from evalkit.result import EvalResult, Partial, counts_fields
-from evalkit.rows import metric_rows
+from evalkit.rows import Measures
 from evalkit.signature import signature
 
 
@@ -22,17 +21,14 @@ class Question:
         name: Of the run.
         class_names: In output order.
         decision: The rule from scores to classes; its task is the run's.
-        policy, averages, metric_names, level: What to compute.
+        measures: What to compute.
         classes_assumed: True where the names were taken from the data itself.
     """
 
     name: str
     class_names: tuple[str, ...]
     decision: Decision
-    policy: Policy = Policy()  # noqa: RUF009 - frozen
-    averages: Sequence[str] = ("micro", "macro", "weighted")
-    metric_names: Sequence[str] = DEFAULT_NAMES
-    level: float = 0.95
+    measures: Measures
     classes_assumed: bool = False
 
     @property
@@ -62,14 +58,7 @@ def assemble(
     """Build the document; without counts it is an invalid run and holds no number."""
     numbers: dict[str, Any] = {"counts": None, "metrics": ()}
     if counts is not None:
-        rows = metric_rows(
-            counts,
-            question.class_names,
-            policy=question.policy,
-            names=question.metric_names,
-            averages=question.averages,
-            level=question.level,
-        )
+        rows = count_rows(counts.matrix, question.class_names, question.measures)
         numbers = {**counts_fields(counts), "metrics": tuple(rows)}
     n_samples = n_asked if counts is None else int(counts.n_samples)
     return EvalResult.model_construct(
@@ -82,7 +71,7 @@ def assemble(
             positive=question.positive_class,
             class_names=question.class_names,
             decide=question.decision.described,
-            policy=question.policy,
+            policy=question.measures.policy,
             n_samples=n_samples,
             n_excluded=n_excluded,
             classes_assumed=question.classes_assumed,

@@ -3,11 +3,19 @@
 It holds no arithmetic; the formulas that compute stand in :mod:`evalkit.metrics`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from evalkit.errors import SpecificationError, nearest
 
-AVERAGES = ("micro", "macro", "weighted")
+AVERAGES = ("micro", "macro", "weighted", "samples")
+
+Needs = Literal["counts", "samples", "scores"]
+Tasks = tuple[str, ...]
+
+_ALL: Tasks = ("binary", "multiclass", "multilabel")
+_SINGLE: Tasks = ("binary", "multiclass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,98 +25,287 @@ class Metric:
     Attributes:
         slug: The name in specifications and documents.
         label: The name on a page.
+        formula: How it is computed, for people.
         lower, upper: The range of possible values; None where there is no bound.
         greater_is_better: The direction; None for a plain count of samples.
-        overall: True where the metric has one value for the whole run.
-        per_class: True where it has one value per class.
-        averages: The averages over classes that it has.
-        formula: How it is computed, for people.
+        overall: The tasks in which it has one value for the whole run.
+        per_class: The tasks in which it has one value per class, or label.
+        averages: The averages over classes that it has where it has a value per class.
+        params: Parameters and their defaults.
         undefined: The slug of the reason for a 0/0, or None where that cannot happen.
+        needs: What it is computed from: ``counts``; ``samples``, each one's labels; or ``scores``.
     """
 
     slug: str
     label: str
-    lower: float
-    upper: float | None
-    greater_is_better: bool | None
-    overall: bool
-    per_class: bool
-    averages: tuple[str, ...]
     formula: str
+    lower: float | None = 0
+    upper: float | None = 1
+    greater_is_better: bool | None = True
+    overall: Tasks = ()
+    per_class: Tasks = ()
+    averages: tuple[str, ...] = ()
+    params: Mapping[str, float | str] = field(default_factory=dict)
     undefined: str | None = None
+    needs: Needs = "counts"
+
+    def averages_in(self, task: str) -> tuple[str, ...]:
+        """Return the averages that the metric has in a task."""
+        if task not in self.per_class:
+            return ()
+        return tuple(kind for kind in self.averages if kind != "samples" or task == "multilabel")
 
 
-def _count(slug: str, label: str, formula: str, *, greater_is_better: bool | None) -> Metric:
-    return Metric(
-        slug, label, 0, None, greater_is_better, overall=False, per_class=True, averages=(), formula=formula
-    )
+def _count(slug: str, label: str, formula: str, *, better: bool | None) -> Metric:
+    return Metric(slug, label, formula, upper=None, greater_is_better=better, per_class=_ALL)
 
 
-def _ratio(slug: str, label: str, formula: str, undefined: str) -> Metric:
+def _ratio(
+    slug: str,
+    label: str,
+    formula: str,
+    undefined: str,
+    *,
+    averages: tuple[str, ...] = ("micro", "macro", "weighted"),
+    better: bool = True,
+    lower: float = 0,
+    params: Mapping[str, float | str] | None = None,
+) -> Metric:
     return Metric(
         slug,
         label,
-        lower=0,
-        upper=1,
-        greater_is_better=True,
-        overall=False,
-        per_class=True,
-        averages=AVERAGES,
-        formula=formula,
+        formula,
+        lower=lower,
+        greater_is_better=better,
+        per_class=_ALL,
+        averages=averages,
         undefined=undefined,
+        params=params or {},
     )
 
 
-def _overall(slug: str, label: str, formula: str) -> Metric:
-    return Metric(
-        slug,
-        label,
-        lower=0,
-        upper=1,
-        greater_is_better=True,
-        overall=True,
-        per_class=False,
-        averages=(),
-        formula=formula,
-    )
+def _overall(
+    slug: str, label: str, formula: str, undefined: str | None = None, *, lower: float = 0
+) -> Metric:
+    return Metric(slug, label, formula, lower=lower, overall=_SINGLE, undefined=undefined)
 
 
-METRICS: dict[str, Metric] = {
-    metric.slug: metric
-    for metric in (
-        _count("tp", "TP", "samples of the class, predicted as it", greater_is_better=True),
-        _count("fp", "FP", "samples of other classes, predicted as it", greater_is_better=False),
-        _count("fn", "FN", "samples of the class, predicted as another", greater_is_better=False),
-        _count("tn", "TN", "samples of other classes, predicted as others", greater_is_better=True),
-        _count("support", "Support", "samples whose true class it is", greater_is_better=None),
-        _overall("accuracy", "Accuracy", "right / all"),
-        _overall("balanced_accuracy", "Balanced accuracy", "mean recall of the classes that occur"),
-        _ratio("precision", "Precision", "TP / (TP + FP)", "never_predicted"),
-        _ratio("recall", "Recall", "TP / (TP + FN)", "no_samples"),
-        _ratio("f1", "F1", "2 TP / (2 TP + FP + FN)", "never_seen"),
-        _ratio("specificity", "Specificity", "TN / (TN + FP)", "no_negatives"),
-    )
-}
+_WITH_SAMPLES = ("micro", "macro", "weighted", "samples")
+_COUNTED = (
+    _count("tp", "TP", "samples of the class, predicted as it", better=True),
+    _count("fp", "FP", "samples of other classes, predicted as it", better=False),
+    _count("fn", "FN", "samples of the class, predicted as another", better=False),
+    _count("tn", "TN", "samples of other classes, predicted as others", better=True),
+    _count("support", "Support", "samples whose true class it is", better=None),
+    _overall("accuracy", "Accuracy", "right / all"),
+    _overall("balanced_accuracy", "Balanced accuracy", "mean recall of the classes that occur"),
+    _overall(
+        "balanced_accuracy_adjusted",
+        "Balanced accuracy, adjusted",
+        "(balanced accuracy - 1/S) / (1 - 1/S), S classes occur: 0 for guessing",
+        "one_class",
+        lower=-1,
+    ),
+    _ratio("precision", "Precision", "TP / (TP + FP)", "never_predicted", averages=_WITH_SAMPLES),
+    _ratio("recall", "Recall", "TP / (TP + FN)", "no_samples", averages=_WITH_SAMPLES),
+    _ratio("f1", "F1", "2 TP / (2 TP + FP + FN)", "never_seen", averages=_WITH_SAMPLES),
+    _ratio(
+        "fbeta",
+        "F-beta",
+        "(1 + b²) TP / ((1 + b²) TP + b² FN + FP); beta 2 unless said",
+        "never_seen",
+        averages=_WITH_SAMPLES,
+        params={"beta": 2.0},
+    ),
+    _ratio("specificity", "Specificity", "TN / (TN + FP)", "no_negatives"),
+    _ratio("npv", "NPV", "TN / (TN + FN)", "always_predicted"),
+    _ratio("fpr", "FPR", "FP / (TN + FP)", "no_negatives", better=False),
+    _ratio("fnr", "FNR", "FN / (TP + FN)", "no_samples", better=False),
+    _ratio("jaccard", "Jaccard", "TP / (TP + FP + FN)", "never_seen", averages=_WITH_SAMPLES),
+    _ratio(
+        "informedness",
+        "Informedness",
+        "recall + specificity - 1",
+        "one_sided",
+        averages=("macro", "weighted"),
+        lower=-1,
+    ),
+    _ratio(
+        "markedness",
+        "Markedness",
+        "precision + NPV - 1",
+        "one_sided_prediction",
+        averages=("macro", "weighted"),
+        lower=-1,
+    ),
+    _overall("mcc", "MCC", "correlation of truth and prediction (Matthews, Gorodkin)", "one_class", lower=-1),
+    _overall(
+        "cohen_kappa", "Cohen's kappa", "(observed - chance) / (1 - chance) agreement", "one_class", lower=-1
+    ),
+    _overall(
+        "cohen_kappa_linear",
+        "Cohen's kappa, linear",
+        "kappa with disagreement weighted by distance in class order",
+        "one_class",
+        lower=-1,
+    ),
+    _overall(
+        "cohen_kappa_quadratic",
+        "Cohen's kappa, quadratic",
+        "kappa with disagreement weighted by squared distance in class order",
+        "one_class",
+        lower=-1,
+    ),
+    _overall("g_mean", "G-mean", "geometric mean of the recalls of the classes that occur"),
+    Metric(
+        "average_recall",
+        "Average recall",
+        "macro recall: the mean of the classes' recalls",
+        overall=_ALL,
+        undefined="no_defined_class",
+    ),
+    Metric(
+        "expected_cost",
+        "Expected cost",
+        "mean of metrics.cost[true][predicted]",
+        lower=None,
+        upper=None,
+        greater_is_better=False,
+        overall=_SINGLE,
+    ),
+    Metric(
+        "hamming_loss",
+        "Hamming loss",
+        "wrong labels / all labels of all samples",
+        greater_is_better=False,
+        overall=("multilabel",),
+    ),
+    Metric(
+        "subset_accuracy",
+        "Subset accuracy",
+        "samples with every label right / all",
+        overall=("multilabel",),
+        needs="samples",
+    ),
+)
+_SCORED = (
+    Metric(
+        "top_k_accuracy",
+        "Top-k accuracy",
+        "true class among the k best; of equal scores the lower index is better; k 5 unless said",
+        overall=("multiclass",),
+        params={"k": 5},
+        needs="scores",
+    ),
+    Metric(
+        "log_loss",
+        "Log loss",
+        "mean -log p(true)",
+        upper=None,
+        greater_is_better=False,
+        overall=_ALL,
+        undefined="no_probabilities",
+        needs="scores",
+    ),
+    Metric(
+        "brier",
+        "Brier score",
+        "mean squared distance of probabilities and truth, over classes (binary: of the positive)",
+        upper=2,
+        greater_is_better=False,
+        overall=_ALL,
+        undefined="no_probabilities",
+        needs="scores",
+    ),
+    Metric(
+        "roc_auc",
+        "ROC AUC",
+        "share of (positive, negative) pairs in the right order, ties half; one class against the rest",
+        overall=("binary",),
+        per_class=("multiclass", "multilabel"),
+        averages=("macro", "weighted"),
+        undefined="one_sided",
+        needs="scores",
+    ),
+    Metric(
+        "average_precision",
+        "Average precision",
+        "sum of precision times gain in recall down the ranking; one class against the rest",
+        overall=("binary",),
+        per_class=("multiclass", "multilabel"),
+        averages=("macro", "weighted"),
+        undefined="no_samples",
+        needs="scores",
+    ),
+    Metric(
+        "ece",
+        "ECE",
+        "mean gap of confidence and share right over 15 bins: of equal mass and debiased, or of equal width",
+        lower=-1,
+        greater_is_better=False,
+        overall=_SINGLE,
+        params={"bins": "mass"},
+        undefined="no_probabilities",
+        needs="scores",
+    ),
+    Metric(
+        "mce",
+        "MCE",
+        "largest gap of confidence and share right over 15 bins of equal mass",
+        greater_is_better=False,
+        overall=_SINGLE,
+        undefined="no_probabilities",
+        needs="scores",
+    ),
+)
 
-DEFAULT_NAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "specificity")
+METRICS: dict[str, Metric] = {metric.slug: metric for metric in (*_COUNTED, *_SCORED)}
+
+DEFAULT_COUNTED = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "specificity",
+    "mcc",
+    "cohen_kappa",
+)
+DEFAULT_MULTILABEL = ("subset_accuracy", "hamming_loss", "precision", "recall", "f1", "specificity")
+DEFAULT_SCORED = ("top_k_accuracy", "log_loss", "brier", "roc_auc", "average_precision", "ece")
 PER_CLASS_NAMES = ("tp", "fp", "fn", "tn", "support", "precision", "recall", "f1", "specificity")
 
 UNDEFINED_TEXTS = {
     "never_predicted": "never predicted",
+    "always_predicted": "predicted for every sample",
     "no_samples": "no samples of it",
     "never_seen": "neither occurs nor predicted",
     "no_negatives": "no samples of other classes",
     "no_defined_class": "undefined for every class",
+    "one_class": "only one class occurs, in truth or prediction",
+    "one_sided": "only samples of it, or none",
+    "one_sided_prediction": "predicted for every sample, or never",
+    "no_probabilities": "the scores are no probabilities",
+    "scores_not_stored": "its scores were not stored",
+}
+
+# Why low and high are null although there is a value.
+NO_INTERVAL_TEXTS = {
+    "count": "a count",
+    "undefined": "no value",
+    "zero_variance": "no variation to measure",
+    "too_few_clusters": "fewer than 20 clusters",
+    "selected_on_test": "chosen on these very samples",
+    "binned": "computed from bins",
+    "clustered": "none for clustered samples",
+    "no_samples_stored": "needs each sample's labels",
 }
 
 # Slugs with a fixed meaning whose measurement this version does not have: named, so that nobody takes them
 # for a spelling mistake, and refused, so that nobody takes them for measured.
 LATER = frozenset(
-    """balanced_accuracy_adjusted fbeta npv fpr fnr jaccard mcc cohen_kappa cohen_kappa_linear
-    cohen_kappa_quadratic g_mean informedness markedness average_recall expected_cost hamming_loss
-    subset_accuracy top_k_accuracy log_loss brier roc_auc average_precision ece mce negative_flips
-    negative_flip_rate duplicate_inputs conflicting_labels throughput latency_p50_ms latency_p95_ms
-    peak_memory_mb""".split()
+    """negative_flips negative_flip_rate duplicate_inputs conflicting_labels throughput latency_p50_ms
+    latency_p95_ms peak_memory_mb""".split()
 )
 
 

@@ -1,14 +1,14 @@
 """Whether two runs answer the same question, and what the baseline's numbers are in the candidate's terms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from evalkit.catalogue import METRICS
+from evalkit.count_rows import count_rows, margins_of, members_of
 from evalkit.counts import ConfusionCounts
-from evalkit.metrics import class_members
 from evalkit.result import EvalResult
-from evalkit.rows import MetricRow, RowKey, metric_rows
+from evalkit.rows import MetricRow, RowKey
 from evalkit.signature import question
 
 
@@ -33,13 +33,15 @@ class Pair:
         """Return the candidate's and the baseline's row, averages over the union of both class sets."""
         found = self.candidate.rows().get(key), self.baseline.rows().get(key)
         mine, theirs = self.candidate.confusion, self.baseline.confusion
-        if None in found or mine is None or theirs is None or key[2] in (None, "micro"):
+        counted = METRICS[key[0]].needs == "counts" if key[0] in METRICS else False
+        if None in found or mine is None or theirs is None or key[2] in (None, "micro") or not counted:
             return found
         theirs = theirs.reordered(
             [self.baseline.class_names.index(name) for name in self.candidate.class_names]
         )
-        policy = self.candidate.policy
-        members = class_members(mine, policy) | class_members(theirs, policy)
+        measures = self.candidate.measures
+        sets = [members_of(margins_of(counts.matrix, measures.task), measures) for counts in (mine, theirs)]
+        members = sets[0] | sets[1]
         return _averaged(self.candidate, mine, key, members), _averaged(self.candidate, theirs, key, members)
 
 
@@ -90,15 +92,8 @@ def _averaged(
     key: RowKey,
     members: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
 ) -> MetricRow | None:
-    metric, _, average, _, _ = key
+    metric, params, average, _, _ = key
     assert average is not None
-    rows = metric_rows(
-        counts,
-        result.class_names,
-        policy=result.policy,
-        names=[METRICS[metric].slug],
-        averages=[average],
-        level=0.95,
-        members=members,
-    )
+    measures = replace(result.measures, asked=((metric, dict(params)),), averages=(average,))
+    rows = count_rows(counts.matrix, result.class_names, measures, members=members)
     return next((row for row in rows if row.key == key), None)

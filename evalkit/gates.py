@@ -15,7 +15,7 @@ from evalkit.compare import Pair
 from evalkit.display import quoted, show, tell_apart
 from evalkit.errors import SpecificationError, listed, nearest
 from evalkit.result import EvalResult
-from evalkit.rows import MetricRow, RowKey, describe, possible_keys, row_key
+from evalkit.rows import MetricRow, RowKey, asked_metric, describe, possible_keys, row_key
 from evalkit.spec import GateSpec, SourceMap
 from evalkit.verdict import Baseline, Check, Outcome, Rule, Verdict, worst
 
@@ -48,15 +48,21 @@ def clears(value: float | None, limit: float, *, at_least: bool) -> bool:
 
 
 def plan_gates(
-    gates: Sequence[GateSpec], class_names: Sequence[str], source: SourceMap
+    gates: Sequence[GateSpec], class_names: Sequence[str], source: SourceMap, *, task: str
 ) -> tuple[PlannedGate, ...]:
     """Find the row of each gate, before anything is measured.
+
+    Args:
+        gates: The rules.
+        class_names: Of the run.
+        source: Where they were written.
+        task: Of the run.
 
     Raises:
         SpecificationError: A gate names no row that these classes and the catalogue make possible.
     """
     return tuple(
-        PlannedGate(index, gate, _find_row(gate, class_names, source, index))
+        PlannedGate(index, gate, _find_row(gate, class_names, task, source, index))
         for index, gate in enumerate(gates)
     )
 
@@ -95,7 +101,7 @@ def judge(
     )
 
 
-def _find_row(gate: GateSpec, class_names: Sequence[str], source: SourceMap, index: int) -> RowKey:
+def _find_row(gate: GateSpec, class_names: Sequence[str], task: str, source: SourceMap, index: int) -> RowKey:
     path = ("gates", index)
     try:
         metric = find_metric(gate.metric)
@@ -105,17 +111,25 @@ def _find_row(gate: GateSpec, class_names: Sequence[str], source: SourceMap, ind
         raise source.error(
             (*path, "class"), f"unknown class {quoted(gate.class_)}{nearest(gate.class_, class_names)}"
         )
-    key = row_key(metric.slug, average=gate.average, class_name=gate.class_)
-    if key not in possible_keys(metric, class_names):
-        raise source.error(path, f"{describe(key)} is no row of a run", hint=_candidates(metric, class_names))
+    for name in ("k", "beta"):
+        if getattr(gate, name) is not None and name not in metric.params:
+            raise source.error((*path, name), f"{metric.slug} has no parameter {name}")
+    _, params = asked_metric(metric.slug, k=gate.k, beta=gate.beta)
+    key = row_key(metric.slug, params=params, average=gate.average, class_name=gate.class_)
+    if key not in possible_keys(metric, class_names, task=task, params=params):
+        hint = _candidates(metric, class_names, task)
+        raise source.error(path, f"{describe(key)} is no row of a {task} run", hint=hint)
     return key
 
 
-def _candidates(metric: Metric, class_names: Sequence[str]) -> str:
-    if metric.overall:
+def _candidates(metric: Metric, class_names: Sequence[str], task: str) -> str | None:
+    if task in metric.overall:
         return f"{metric.label} has one value for the whole run: leave class and average out"
+    if task not in metric.per_class:
+        return None
     names = f"class: one of {listed([quoted(name) for name in class_names])}"
-    averages = f"average: {' | '.join(metric.averages)}, or " if metric.averages else ""
+    kinds = metric.averages_in(task)
+    averages = f"average: {' | '.join(kinds)}, or " if kinds else ""
     return f"Say {averages}{names}"
 
 

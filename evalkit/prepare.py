@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from evalkit.assemble import Question
-from evalkit.catalogue import DEFAULT_NAMES
 from evalkit.checkpoints.contract import (
     ClassContract,
     class_contract,
@@ -27,6 +26,8 @@ from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.measure import Setup, module_facts
 from evalkit.metrics import Policy
+from evalkit.metrics.prevalence import stated_shares
+from evalkit.rows import Measures, asked_metric, default_metrics
 from evalkit.spec import Loaded
 
 DEFAULT_THRESHOLD = 0.5
@@ -114,16 +115,12 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
     weights = load_weights(model, opened.checkpoint, weights=spec.model.weights)
     _record_integrity(integrity, weights, pinned=spec.model.sha256 is not None)
     source, preprocessing = _open_source(opened, names)
-    names_asked = () if spec.metrics.names == "default" else spec.metrics.names
     return Setup(
         question=Question(
             name=spec.name,
             class_names=names,
             decision=decision,
-            policy=Policy(spec.metrics.classes, spec.metrics.zero_division),
-            averages=sorted({*spec.metrics.averages, *(gate.average for gate in spec.gates if gate.average)}),
-            metric_names=[*DEFAULT_NAMES, *names_asked, *(gate.metric for gate in spec.gates)],
-            level=spec.metrics.interval,
+            measures=_measures(loaded, names),
             classes_assumed=opened.contract.assumed,
         ),
         model=model.to(device),
@@ -146,6 +143,46 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
         spec=loaded.document(),
         run=spec.run.model_dump(mode="json"),
     )
+
+
+def _measures(loaded: Loaded, names: tuple[str, ...]) -> Measures:
+    """Say what to compute: the defaults, what the specification adds, and every gate's metric."""
+    spec = loaded.spec
+    asked = default_metrics(spec.task, len(names), scored=True)
+    asked += [asked_metric(name) for name in (() if spec.metrics.names == "default" else spec.metrics.names)]
+    asked += [asked_metric(gate.metric, k=gate.k, beta=gate.beta) for gate in spec.gates]
+    unique = {(slug, tuple(params.items())): (slug, params) for slug, params in asked}
+    kinds = [*spec.metrics.averages, *(gate.average for gate in spec.gates if gate.average)]
+    return Measures(
+        task=spec.task,
+        asked=tuple(unique.values()),
+        averages=tuple(dict.fromkeys(kinds)),
+        policy=Policy(spec.metrics.classes, spec.metrics.zero_division),
+        level=spec.metrics.interval,
+        method=spec.metrics.interval_method,
+        cost=_cost(loaded, names),
+        prevalence=_prevalence(loaded, names),
+    )
+
+
+def _cost(loaded: Loaded, names: tuple[str, ...]) -> tuple[tuple[float, ...], ...] | None:
+    declared = loaded.spec.metrics.cost
+    if declared is None:
+        return None
+    if [len(row) for row in declared] != [len(names)] * len(names):
+        raise loaded.source.error(
+            ("metrics", "cost"), f"expected {len(names)} rows of {len(names)} numbers, in class order"
+        )
+    return tuple(tuple(float(str(value)) for value in row) for row in declared)
+
+
+def _prevalence(loaded: Loaded, names: tuple[str, ...]) -> tuple[float, ...] | None:
+    positive = positive_index(loaded, names)
+    declared: Any = loaded.spec.metrics.prevalence
+    try:
+        return stated_shares(declared, names, None if positive is None else names[positive])
+    except ValueError as error:
+        raise loaded.source.error(("metrics", "prevalence"), str(error)) from error
 
 
 def _arguments(opened: Opened) -> dict[str, Any]:

@@ -1,23 +1,29 @@
-"""The tidy metric rows of a document: which rows a run has, their keys, values and intervals."""
+"""The tidy metric rows of a document: their keys, and how columns of numbers become rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evalkit.catalogue import AVERAGES, METRICS, PER_CLASS_NAMES, Metric, find_metric
-from evalkit.counts import ConfusionCounts
+from evalkit.catalogue import (
+    DEFAULT_COUNTED,
+    DEFAULT_MULTILABEL,
+    DEFAULT_SCORED,
+    METRICS,
+    Metric,
+    find_metric,
+)
 from evalkit.display import quoted
-from evalkit.metrics import Policy, Ratio, accuracy, average, balanced_accuracy, class_members, per_class
-from evalkit.metrics.ratios import Mask
-from evalkit.uncertainty import wilson
+from evalkit.metrics import Policy
+from evalkit.metrics.estimands import Params, Scalar
+from evalkit.metrics.ratios import Floats, Mask
 
-Scalar = int | float | str
+Array = NDArray[Any]
 RowKey = tuple[
     str, tuple[tuple[str, Scalar], ...], str | None, str | None, tuple[tuple[str, Scalar], ...] | None
 ]
-
-_PROPORTIONS = {"precision", "recall", "specificity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,175 +86,174 @@ def row_key(
 
 def describe(key: RowKey) -> str:
     """Name a row for people, such as ``recall of '8'`` or ``macro f1``."""
-    metric, _, average_kind, class_name, _ = key
+    metric, params, average_kind, class_name, slice_ = key
     text = f"{average_kind} {metric}" if average_kind else metric
-    return f"{text} of {quoted(class_name)}" if class_name is not None else text
+    if params:
+        text += f" ({describe_params(dict(params))})"
+    if class_name is not None:
+        text += f" of {quoted(class_name)}"
+    return f"{text} where {describe_slice(dict(slice_))}" if slice_ else text
 
 
-def possible_keys(metric: Metric, class_names: Sequence[str]) -> list[RowKey]:
-    """List the keys that a metric can have in a run over these classes."""
-    keys = [row_key(metric.slug)] if metric.overall else []
-    keys += [row_key(metric.slug, average=kind) for kind in metric.averages]
-    if metric.per_class:
-        keys += [row_key(metric.slug, class_name=name) for name in class_names]
+def describe_params(params: Mapping[str, Scalar]) -> str:
+    """Write parameters such as ``k = 5``."""
+    return ", ".join(
+        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
+        for name, value in params.items()
+    )
+
+
+def describe_slice(slice_: Mapping[str, Scalar]) -> str:
+    """Write a slice such as ``ink = low and writer = 3``."""
+    return " and ".join(f"{name} = {value}" for name, value in slice_.items())
+
+
+def possible_keys(
+    metric: Metric,
+    class_names: Sequence[str],
+    *,
+    task: str,
+    params: Params | None = None,
+    slice_: Mapping[str, Scalar] | None = None,
+) -> list[RowKey]:
+    """List the keys that a metric can have in a run of this task over these classes."""
+    shared: dict[str, Any] = {"params": params, "slice_": slice_}
+    keys = [row_key(metric.slug, **shared)] if task in metric.overall else []
+    keys += [row_key(metric.slug, average=kind, **shared) for kind in metric.averages_in(task)]
+    if task in metric.per_class:
+        keys += [row_key(metric.slug, class_name=name, **shared) for name in class_names]
     return keys
 
 
-def metric_rows(
-    counts: ConfusionCounts,
-    class_names: Sequence[str],
-    *,
-    policy: Policy,
-    names: Sequence[str],
-    averages: Sequence[str],
-    level: float,
-    members: Mask | None = None,
-) -> list[MetricRow]:
-    """Compute all rows of a run from its counts, shape (K, K).
+def asked_metric(slug: str, *, k: int | None = None, beta: float | None = None) -> tuple[str, Params]:
+    """Return a metric with its parameters: those that were said, else the catalogue's defaults."""
+    said: dict[str, Scalar] = {} if k is None else {"k": k}
+    if beta is not None:
+        said["beta"] = float(beta)
+    return slug, {name: said.get(name, default) for name, default in find_metric(slug).params.items()}
 
-    Args:
-        counts: The whole run.
-        class_names: In the counts' order.
-        policy: What an average means.
-        names: Metrics of the summary; the per-class rows of DESIGN's fixed set are always there.
+
+def default_metrics(task: str, n_classes: int, *, scored: bool) -> list[tuple[str, Params]]:
+    """Return what a summary holds unless said: with scores also what needs them."""
+    slugs = [*(DEFAULT_MULTILABEL if task == "multilabel" else DEFAULT_COUNTED)]
+    slugs += DEFAULT_SCORED if scored else ()
+    asked = [asked_metric(slug) for slug in slugs]
+    return [
+        (slug, params)
+        for slug, params in asked
+        if task in (*METRICS[slug].overall, *METRICS[slug].per_class)
+        and (slug != "top_k_accuracy" or n_classes > int(params["k"]))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What to compute of a run, whichever door it came through.
+
+    Attributes:
+        task: binary, multiclass or multilabel.
+        asked: Metrics of the summary with their parameters; the per-class rows of the fixed set are always
+            there.
         averages: Which averages over classes.
+        policy: What an average means.
         level: The confidence level of the intervals.
-        members: The class set of the averages; by default the policy's own for these counts.
+        method: closed or bootstrap.
+        cost: ``cost[i][j]`` of true class i taken for j, in class order.
+        prevalence: The stated share of each class, in class order.
     """
-    builder = _Builder(counts, tuple(class_names), policy, level, members)
-    rows: list[MetricRow] = []
-    for name in dict.fromkeys(names):
-        rows += builder.summary(find_metric(name), [kind for kind in AVERAGES if kind in averages])
-    for name in PER_CLASS_NAMES:
-        rows += builder.by_class(METRICS[name])
-    return rows
+
+    task: str = "multiclass"
+    asked: tuple[tuple[str, Params], ...] = ()
+    averages: tuple[str, ...] = ("micro", "macro", "weighted")
+    policy: Policy = Policy()  # noqa: RUF009 - frozen
+    level: float = 0.95
+    method: str = "closed"
+    cost: tuple[tuple[float, ...], ...] | None = None
+    prevalence: tuple[float, ...] | None = None
 
 
-class _Builder:
-    """Turns arrays into rows; holds what all rows of one run share."""
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One metric of every slice, and of every class where it has a value per class.
 
-    def __init__(
+    Attributes:
+        metric, params, average, by_class: Which.
+        value: Shape (S,) or (S, K); what stands under ``undefined`` is of no meaning.
+        undefined: Mask.
+        reason: The slug of why it is undefined.
+        interval: Lower and upper bounds, NaN where there are none; None where there never are.
+        method: The interval's.
+        no_interval: Why there is none; ``undefined`` goes first.
+        numerator, denominator: Of a quotient of counts.
+        n_classes: How many classes went in.
+    """
+
+    metric: Metric
+    value: Array
+    undefined: Mask
+    reason: str
+    params: Params = field(default_factory=dict)
+    average: str | None = None
+    by_class: bool = False
+    interval: tuple[Floats, Floats] | None = None
+    method: str | None = None
+    no_interval: str = "zero_variance"
+    numerator: Array | None = None
+    denominator: Array | None = None
+    n_classes: Array | None = None
+
+    def rows(
         self,
-        counts: ConfusionCounts,
-        class_names: tuple[str, ...],
-        policy: Policy,
+        position: int,
+        class_names: Sequence[str],
+        *,
+        n_samples: int,
         level: float,
-        members: Mask | None,
-    ) -> None:
-        self.counts = counts
-        self.class_names = class_names
-        self.policy = policy
-        self.level = level
-        self.members = class_members(counts, policy) if members is None else members
-        self.n_samples = int(counts.n_samples)
-
-    def summary(self, metric: Metric, averages: Sequence[str]) -> Iterator[MetricRow]:
-        if metric.slug == "accuracy":
-            yield from self._ratio_rows(metric, accuracy(self.counts), [None])
-        elif metric.slug == "balanced_accuracy":
-            value, undefined, n_classes = balanced_accuracy(self.counts)
-            reason = "no_defined_class" if undefined else None
-            yield self._row(metric, value=_number(value), undefined=reason, n_classes=int(n_classes))
-        elif metric.averages:
-            for kind in averages:
-                yield self._average_row(metric, kind)
-
-    def by_class(self, metric: Metric) -> Iterator[MetricRow]:
-        if metric.slug in ("tp", "fp", "fn", "tn", "support"):
-            for name, count in zip(self.class_names, getattr(self.counts, metric.slug).tolist(), strict=True):
-                yield self._row(metric, class_name=name, value=count, no_interval="count")
-        else:
-            yield from self._ratio_rows(metric, per_class(self.counts, metric.slug), self.class_names)
-
-    def _ratio_rows(self, metric: Metric, ratio: Ratio, names: Sequence[str | None]) -> Iterator[MetricRow]:
-        proportion = metric.slug in _PROPORTIONS or metric.overall
-        low, high = wilson(ratio.numerator, ratio.denominator, level=self.level)
-        columns = (ratio.value, ratio.numerator, ratio.denominator, low, high)
-        for name, value, numerator, denominator, lower, upper in zip(
-            names, *(np.atleast_1d(column).tolist() for column in columns), strict=True
-        ):
-            defined = denominator > 0
-            yield self._row(
-                metric,
-                class_name=name,
-                value=value if defined else None,
-                numerator=numerator,
-                denominator=denominator,
-                undefined=None if defined else metric.undefined or "no_samples",
-                interval=(lower, upper) if defined and proportion else None,
+        slice_: Mapping[str, Scalar] | None = None,
+    ) -> Iterator[MetricRow]:
+        """Yield the rows of one slice."""
+        names: Sequence[str | None] = class_names if self.by_class else (None,)
+        low, high = self.interval or (None, None)
+        cells = zip(
+            names,
+            *(
+                self._list(part, position, len(names))
+                for part in (
+                    self.value,
+                    self.undefined,
+                    low,
+                    high,
+                    self.numerator,
+                    self.denominator,
+                    self.n_classes,
+                )
+            ),
+            strict=True,
+        )
+        for name, value, undefined, lower, upper, numerator, denominator, n_classes in cells:
+            known = not undefined and lower is not None and lower == lower and upper == upper  # noqa: PLR0124
+            yield MetricRow(
+                self.metric.slug,
+                self.params,
+                self.average,
+                name,
+                slice_,
+                None if undefined else value,
+                numerator,
+                denominator,
+                self.reason if undefined else None,
+                lower if known else None,
+                upper if known else None,
+                level if known else None,
+                self.method if known else None,
+                None if known else "undefined" if undefined else self.no_interval,
+                n_samples,
+                n_classes,
+                self.metric.greater_is_better,
             )
 
-    def _average_row(self, metric: Metric, kind: str) -> MetricRow:
-        result = average(
-            self.counts,
-            metric.slug,
-            kind,
-            members=self.members,
-            zero_division=self.policy.zero_division,
-        )
-        ratio = result.ratio
-        return self._row(
-            metric,
-            average=kind,
-            value=_number(result.value),
-            numerator=None if ratio is None else int(ratio.numerator),
-            denominator=None if ratio is None else int(ratio.denominator),
-            undefined="no_defined_class" if result.undefined else None,
-            interval=None if ratio is None or result.undefined else self._micro_interval(metric, ratio),
-            n_classes=int(result.n_classes),
-        )
-
-    def _micro_interval(self, metric: Metric, ratio: Ratio) -> tuple[float, float] | None:
-        """Give Wilson's interval where a micro average is a share of independent samples.
-
-        Micro specificity counts each sample K - 1 times, so its denominator is no number of trials; micro F1
-        counts each twice, and is the accuracy where all classes that were seen went in.
-        """
-        numerator, denominator = int(ratio.numerator), int(ratio.denominator)
-        if metric.slug == "f1" and denominator == 2 * self.n_samples:
-            numerator, denominator = numerator // 2, self.n_samples
-        elif metric.slug not in ("precision", "recall"):
-            return None
-        low, high = wilson(numerator, denominator, level=self.level)
-        return float(low), float(high)
-
-    def _row(
-        self,
-        metric: Metric,
-        *,
-        value: float | None,
-        average: str | None = None,
-        class_name: str | None = None,
-        numerator: int | None = None,
-        denominator: int | None = None,
-        undefined: str | None = None,
-        interval: tuple[float, float] | None = None,
-        no_interval: str | None = None,
-        n_classes: int | None = None,
-    ) -> MetricRow:
-        low, high = interval or (None, None)
-        missing = no_interval or ("undefined" if undefined else "not_available_yet")
-        return MetricRow(
-            metric=metric.slug,
-            params={},
-            average=average,
-            class_name=class_name,
-            slice=None,
-            value=value,
-            numerator=numerator,
-            denominator=denominator,
-            undefined=undefined,
-            low=low,
-            high=high,
-            level=self.level if interval else None,
-            method="wilson" if interval else None,
-            no_interval=None if interval else missing,
-            n_samples=self.n_samples,
-            n_classes=n_classes,
-            greater_is_better=metric.greater_is_better,
-        )
-
-
-def _number(value: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:
-    number = float(value)
-    return None if np.isnan(number) else number
+    def _list(self, part: Array | None, position: int, size: int) -> list[Any]:
+        if part is None:
+            return [None] * size
+        found: list[Any] = np.atleast_1d(part[position]).tolist()
+        return found if len(found) == size else found * size

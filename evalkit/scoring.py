@@ -18,6 +18,7 @@ from evalkit.integrity import IntegrityLog
 from evalkit.labels import is_missing, match_labels
 from evalkit.ledger import LedgerWriter, Output, PredictionBatch, open_ledger
 from evalkit.result import EvalResult
+from evalkit.rows import Measures, default_metrics
 
 NOT_RUN = "evalkit did not run the model"
 _TOLERANCE = 1e-3
@@ -77,7 +78,10 @@ class Tally:
     def __init__(
         self, class_names: tuple[str, ...], decision: Decision, *, ledger: Path, name: str = "model"
     ) -> None:
-        self.question = Question(name, class_names, decision)
+        measures = Measures(
+            decision.task, tuple(default_metrics(decision.task, len(class_names), scored=False))
+        )
+        self.question = Question(name, class_names, decision, measures)
         self._counter = LabelCounter(len(class_names))
         self._digest = DataDigest(class_names)
         self._context = open_ledger(ledger, decision.output)
@@ -138,7 +142,7 @@ class Tally:
     def _document(self, provenance: dict[str, Any]) -> EvalResult:
         integrity = IntegrityLog(NOT_RUN)
         integrity.record("seen_once", "ok", "the counts sum to n")
-        policy = self.question.policy
+        policy = self.question.measures.policy
         return assemble(
             self.question,
             self._counter.result(),

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from evalkit.count_rows import count_rows
 from evalkit.counts import ConfusionCounts
 from evalkit.metrics import Policy
 from evalkit.result import EvalResult, IntegrityRow, Partial, counts_fields
-from evalkit.rows import metric_rows
+from evalkit.rows import Measures, asked_metric
 from evalkit.signature import signature
 
 NAMES = ("cat", "dog", "hen")
@@ -37,7 +38,8 @@ def result_of(
     digests = {"data": data, "inputs": inputs, "weights": weights}
     numbers = {"counts": None, "metrics": ()}
     if valid:
-        rows = metric_rows(counts, class_names, policy=policy, names=names, averages=averages, level=0.95)
+        asked = tuple(asked_metric(slug) for slug in names)
+        rows = count_rows(counts.matrix, class_names, Measures(task, asked, tuple(averages), policy))
         numbers = {**counts_fields(counts), "metrics": tuple(rows)}
     return EvalResult(
         name=name,

@@ -130,7 +130,7 @@ CASES = {
         5, "cannot-judge", "cannot be judged",
     ),
     "unknown metric": (lambda p: gate(p, metric="acuracy", min=0.5), 2, "specification", "did you mean 'accuracy'"),
-    "impossible row": (lambda p: gate(p, metric="recall", min=0.5), 2, "specification", "no row of a run"),
+    "impossible row": (lambda p: gate(p, metric="recall", min=0.5), 2, "specification", "no row of a multiclass run"),
     "unknown key": (lambda p: p.write_spec(model__factori="x"), 2, "specification", "did you mean 'factory'"),
     "no factory": (lambda p: p.write_spec(model__factory=None), 2, "specification", "model.factory: is required"),
     "no module": (lambda p: p.write_spec(model__factory="modle:build"), 2, "model", "no module 'modle'"),

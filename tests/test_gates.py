@@ -24,7 +24,7 @@ def gate(**keys):
 
 
 def verdict_of(result, *gates, baseline=None, allow_same_model=False):
-    planned = plan_gates([gate(**keys) for keys in gates], result.class_names, SOURCE)
+    planned = plan_gates([gate(**keys) for keys in gates], result.class_names, SOURCE, task=result.task)
     compared = None if baseline is None else pair(result, baseline, allow_same_model=allow_same_model)
     return judge(result, planned, compared=compared, baseline_path="old", result_sha256="0" * 64)
 
@@ -272,7 +272,7 @@ def test_advisory_checks_have_no_say():
 def test_a_gate_names_exactly_one_possible_row(keys, message):
     """What no run could have is a usage error before inference, with the candidates."""
     with pytest.raises(SpecificationError, match=message):
-        plan_gates([gate(**keys)], NAMES, SOURCE)
+        plan_gates([gate(**keys)], NAMES, SOURCE, task="multiclass")
 
 
 outcomes = ("passed", "failed", "inconclusive", "cannot_judge")

@@ -92,8 +92,8 @@ WRONG = {
     ),
     "later metric": (
         "metric: accuracy",
-        "metric: mcc",
-        r"gates\[0\].metric: metric 'mcc' is not available yet",
+        "metric: negative_flips",
+        r"gates\[0\].metric: metric 'negative_flips' is not available yet",
     ),
     "guard by default": (
         "min: 0.95}",

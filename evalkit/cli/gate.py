@@ -40,7 +40,7 @@ def command(
         stored = stored if found.baseline is None else gate_file.parent / found.baseline
     else:
         gates, source = _stored_gates(result, directory)
-    planned = plan_gates(gates, result.class_names, source)
+    planned = plan_gates(gates, result.class_names, source, task=result.task)
     path = baseline or (stored if any(gate.max_drop is not None for gate in gates) else None)
     if path is None:
         check_comparable(gates, source, hint="Say --baseline DIR")

@@ -96,7 +96,7 @@ def command(
         from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
 
         opened = open_specification(loaded)
-        planned = plan_gates(loaded.spec.gates, opened.contract.names, loaded.source)
+        planned = plan_gates(loaded.spec.gates, opened.contract.names, loaded.source, task=loaded.spec.task)
         ledger, integrity = directory.temporary("predictions.parquet"), IntegrityLog()
         provenance = collect_provenance(
             command=words, specification=specification, base=loaded.base, directory=output, started=started

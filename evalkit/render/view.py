@@ -194,7 +194,7 @@ def _metrics_caption(result: EvalResult) -> str:
     level = next((row.level for row in result.metrics if row.level is not None), None)
     if level is None:
         return "The whole run."
-    return f"The whole run, with {level * 100:g} % intervals; a blank one is not available yet."
+    return f"The whole run, with {level * 100:g} % intervals."
 
 
 def _metric_view(row: MetricRow) -> MetricView:

@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from evalkit.catalogue import find_metric
+from evalkit.catalogue import Metric, find_metric
 from evalkit.errors import SpecificationError, nearest
 from evalkit.spec.paths import hide_home, is_path_key, rebase_document, rebased, resolve_path
 from evalkit.spec.schema import Block, GateSpec, PreprocessSpec, Specification
@@ -170,12 +171,18 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
         raise source.error((*path, "max_drop"), f"{metric.slug} has no direction, so it cannot drop")
     if gate.class_ == "*":
         raise source.error((*path, "class"), "families of rows are not available yet")
-    upper = metric.upper
     for name, limit in rules.items():
-        low = metric.lower if name != "max_drop" else -(upper or float("inf")) + metric.lower
-        if limit < low or (upper is not None and limit > upper):
-            text = f"must be between {low:g} and {upper:g}" if upper else f"must be at least {low:g}"
-            raise source.error((*path, name), f"{text}, got {limit:g}{_percent_hint(limit, upper)}")
+        low, high = _range(metric, drop=name == "max_drop")
+        if not low <= limit <= high:
+            text = f"must be at least {low:g}" if high == inf else f"must be between {low:g} and {high:g}"
+            raise source.error((*path, name), f"{text}, got {limit:g}{_percent_hint(limit, metric.upper)}")
+
+
+def _range(metric: Metric, *, drop: bool) -> tuple[float, float]:
+    """Return between which limits a metric, or its drop, can lie."""
+    low = -inf if metric.lower is None else metric.lower
+    high = inf if metric.upper is None else metric.upper
+    return (low - high, high - low) if drop else (low, high)
 
 
 def _percent_hint(limit: float, upper: float | None) -> str:

@@ -177,12 +177,12 @@ class MetricsSpec(Block):
     names: Literal["default"] | tuple[StrictStr, ...] = "default"
     averages: tuple[Literal["micro", "macro", "weighted", "samples"], ...] = ("micro", "macro", "weighted")
     interval: Annotated[float, Field(gt=0, le=0.999999)] = 0.95
-    interval_method: Annotated[Literal["closed", "bootstrap"], Later()] = "closed"
+    interval_method: Literal["closed", "bootstrap"] = "closed"
     classes: Literal["present", "declared", "supported"] = "present"
     zero_division: Literal[0, "nan"] = 0
     cluster: Annotated[StrictStr | None, Later()] = None
-    cost: Annotated[tuple[tuple[Number, ...], ...] | None, Later()] = None
-    prevalence: Annotated[Number | dict[StrictStr, Number] | None, Later()] = None
+    cost: tuple[tuple[Number, ...], ...] | None = None
+    prevalence: Number | dict[StrictStr, Number] | None = None
     unit: Annotated[UnitSpec | None, Later()] = None
     score_memory: Annotated[Positive | StrictStr, Later()] = "512 MiB"
 
@@ -211,8 +211,8 @@ class GateSpec(Block):
     class_: Annotated[StrictStr | None, Field(alias="class")] = None
     average: Literal["micro", "macro", "weighted", "samples"] | None = None
     slice: Annotated[dict[StrictStr, Scalar] | None, Later()] = None
-    k: Annotated[Positive | None, Later()] = None
-    beta: Annotated[Number | None, Later()] = None
+    k: Positive | None = None
+    beta: Number | None = None
     judge: Annotated[
         Literal["point", "guard", "lower", "upper", "interval"] | None, Later(only=("point",))
     ] = None

@@ -1,5 +1,15 @@
 """Intervals: closed-form and deterministic."""
 
-from evalkit.uncertainty.wilson import normal_quantile, wilson
+from evalkit.uncertainty.sampling import BySample, Independent, Sampling, smoothed
+from evalkit.uncertainty.wilson import normal_quantile, wilson, wilson_effective, wilson_f1
 
-__all__ = ["normal_quantile", "wilson"]
+__all__ = [
+    "BySample",
+    "Independent",
+    "Sampling",
+    "normal_quantile",
+    "smoothed",
+    "wilson",
+    "wilson_effective",
+    "wilson_f1",
+]
