@@ -6,6 +6,7 @@
 (0.75, 0.6666666666666666)
 """
 
+import re
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from markupsafe import escape
 
 from evalkit.assemble import Question
 from evalkit.catalogue import METRICS
-from evalkit.classes import check_class_names, names_by_index
+from evalkit.classes import check_class_names, name_list
 from evalkit.errors import DataError, SpecificationError
 from evalkit.ledger import FILE_NAME as LEDGER
 from evalkit.ledger import Output
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 # A label beyond this without names is a mistake, and K x K counts would not fit in memory.
 _MAX_CLASSES = 10_000
+# What Hugging Face writes where nobody named the classes.
+_PLACEHOLDER = re.compile(r"LABEL_\d+")
 
 
 class _Scratch:
@@ -125,7 +128,7 @@ class EvalResult:
             raise DataError("this result has no per-sample table")
         table = pd.read_parquet(self._scratch.ledger)
         wrong = table[table["y_true"] != table["y_pred"]]
-        wrong = wrong.sort_values(["margin", "index"], ascending=[False, True], kind="stable").head(n)
+        wrong = wrong.sort_values(["margin", "index"], ascending=[False, True], kind="stable").head(max(n, 0))
         names = np.array(self.document.class_names, dtype=object)
         columns = ["sample_id", "y_true", "y_pred", "p_pred", "p_true", "margin"]
         return wrong[columns].assign(y_true=names[wrong["y_true"]], y_pred=names[wrong["y_pred"]])
@@ -213,7 +216,7 @@ class Accumulator:
         positive_class: str | None = None,
         name: str = "model",
     ) -> None:
-        names = check_class_names([str(label) for label in class_names], where="class_names")
+        names = check_class_names(name_list(class_names, where="class_names"), where="class_names")
         self._task, self._threshold, self._output = task, threshold, output
         decision = make_decision(
             names, task=task, output=output, threshold=threshold, positive_class=positive_class, scored=False
@@ -276,9 +279,9 @@ def evaluate(
     task: str = "multiclass",
     threshold: float | None = None,
     output: Output = "logits",
-    inputs: Sequence[str] | None = None,
+    inputs: Sequence[str] | str | None = None,
     labels: str | None = None,
-    attributes: Sequence[str] = (),
+    attributes: Sequence[str] | str | None = None,
     select: int | str | None = None,
     positive_class: str | None = None,
     batch_size: int = 256,
@@ -303,7 +306,12 @@ def evaluate(
         InvalidRunError: The run cannot give a number.
         EvalkitError: Whatever else is refused.
     """
-    from evalkit.datasets.userdata import UserData, check_dataset, walk_loader  # noqa: PLC0415 - torch
+    from evalkit.datasets.userdata import (  # noqa: PLC0415 - torch
+        UserData,
+        check_dataset,
+        own_indices,
+        walk_loader,
+    )
     from evalkit.integrity import IntegrityLog  # noqa: PLC0415
     from evalkit.measure import (  # noqa: PLC0415
         Setup,
@@ -331,7 +339,16 @@ def evaluate(
         model=model,
         weights_sha256=None,
         model_facts={**module_facts(model), "output": output},
-        source=UserData(walked.dataset, "data", walked.collate, inputs, labels, attributes),
+        source=UserData(
+            walked.dataset,
+            "data",
+            names,
+            walked.collate,
+            _keys(inputs),
+            labels,
+            _keys(attributes),
+            own_indices(walked.dataset, names, "data"),
+        ),
         where="data",
         select=select,
         default_select="logits" if hasattr(config, "id2label") else None,  # as Hugging Face calls its scores
@@ -354,25 +371,25 @@ def evaluate(
     return EvalResult(evaluation.result, scratch)
 
 
-def _names_of(class_names: Sequence[str] | None, config: Any, dataset: Any) -> tuple[str, ...]:
-    found: Any = class_names
-    id2label = getattr(config, "id2label", None)
-    if found is None and id2label:
-        try:
-            found = names_by_index(id2label)
-        except ValueError as error:
-            raise SpecificationError(
-                f"model.config.id2label {error}", hint="Pass class_names=[...] in output order"
-            ) from error
+def _names_of(class_names: Any, config: Any, dataset: Any) -> tuple[str, ...]:
+    from evalkit.datasets.userdata import classes_of  # noqa: PLC0415 - torch
+
+    found, where = class_names, "class_names"
     if found is None:
-        found = getattr(dataset, "classes", None) or getattr(
-            getattr(dataset, "dataset", None), "classes", None
-        )
-    if found is None:
+        found, where = getattr(config, "id2label", None) or None, "model.config.id2label"
+    names = None if found is None else name_list(found, where=where)
+    if class_names is None and (names is None or all(_PLACEHOLDER.fullmatch(name) for name in names)):
+        names = classes_of(dataset) or names
+    if names is None:
         raise SpecificationError(
             "class_names: nothing names the model's outputs", hint="Pass class_names=[...]"
         )
-    return check_class_names([str(label) for label in found], where="class_names")
+    return check_class_names(names, where=where)
+
+
+def _keys(names: Sequence[str] | str | None) -> Sequence[str]:
+    """Take one key, several, or none."""
+    return (names,) if isinstance(names, str) else names or ()
 
 
 def _default_names(*arrays: Any) -> list[str]:
@@ -407,6 +424,12 @@ def _array(values: Any) -> Any:
         values = values.float() if str(values.dtype) == "torch.bfloat16" else values
         return values.numpy()
     found = np.asarray(values)
+    if (
+        found.dtype.kind == "U"
+        and isinstance(values, (list, tuple))
+        and not all(isinstance(value, str) for value in values)
+    ):
+        found = np.array(values, dtype=object)  # numpy would write numbers as text
     integers = found.dtype == object and all(type(value) is int for value in found.ravel().tolist())
     return found.astype(np.int64) if integers and found.size and _fits(found) else found
 

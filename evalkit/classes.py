@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from evalkit.errors import SpecificationError, listed
 
@@ -19,6 +20,25 @@ def check_class_names(names: Sequence[str], *, where: str) -> tuple[str, ...]:
     if repeated:
         raise SpecificationError(f"{where}: class names must be unique, repeated: {listed(repeated)}")
     return tuple(names)
+
+
+def name_list(found: Any, *, where: str) -> list[str]:
+    """Return names that somebody gave as a list, an array, or a mapping of indices and names, in index order.
+
+    Raises:
+        SpecificationError: A text, a set, or anything else that has no order.
+    """
+    if isinstance(found, Mapping):
+        try:
+            return names_by_index(found)
+        except ValueError as error:
+            raise SpecificationError(f"{where}: {error}") from error
+    found = found.tolist() if hasattr(found, "tolist") else found
+    if not isinstance(found, (list, tuple)):
+        raise SpecificationError(
+            f"{where}: expected a list of names in output order, got a {type(found).__name__}"
+        )
+    return [str(name) for name in found]
 
 
 def names_by_index(mapping: Mapping[object, object]) -> list[str]:

@@ -40,12 +40,23 @@ def match_labels(values: NDArray[Any], class_names: Sequence[str], *, where: str
         return np.array([], np.int64)
     if values.dtype.kind in "iu":
         return _from_integers(integral_labels(values, where=where), class_names, where)
+    if values.dtype.kind == "b" and len(class_names) == 2 and class_names[0].lower() != "true":  # noqa: PLR2004
+        return values.astype(np.int64)
     if values.dtype.kind not in "UO":
         rows = np.flatnonzero(np.isnan(values)) if values.dtype.kind == "f" else np.array([], int)
         if rows.size:
             raise _missing(rows.tolist(), where)
         raise DataError(f"{where}: expected class indices or names, got {values.dtype}")
     return _from_objects(values.tolist(), class_names, where, typed=typed)
+
+
+def class_indices(values: NDArray[Any], class_names: Sequence[str], *, where: str) -> Ints:
+    """Return the class index of each label where the data hold arrays: indices stay, whatever their range.
+
+    Text, and integers that may be names, are matched as in :func:`match_labels`.
+    """
+    names = class_names if values.dtype.kind in "UO" or _renumbered(class_names) else ()
+    return match_labels(values, names, where=where) if names else integral_labels(values, where=where)
 
 
 def is_missing(value: object) -> bool:
@@ -108,7 +119,7 @@ def _from_integers(labels: Ints, class_names: Sequence[str], where: str) -> Ints
     """
     n_classes = len(class_names)
     index = {int(name): k for k, name in enumerate(class_names) if _INTEGER.fullmatch(name)}
-    if all(label == k for label, k in index.items()):
+    if not _renumbered(class_names):
         check_range(labels, n_classes=n_classes, where=where)
         return labels
     found = np.unique(labels)
@@ -120,6 +131,11 @@ def _from_integers(labels: Ints, class_names: Sequence[str], where: str) -> Ints
         raise _ambiguous(where)
     check_range(labels, n_classes=n_classes, where=where)
     return labels
+
+
+def _renumbered(class_names: Sequence[str]) -> bool:
+    """Return whether a name is an integer that is not its own position."""
+    return any(_INTEGER.fullmatch(name) and name != str(k) for k, name in enumerate(class_names))
 
 
 def _ambiguous(where: str) -> SpecificationError:

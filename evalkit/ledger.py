@@ -4,7 +4,7 @@ One row a sample, in index order of the batches: who it was, what was true, what
 scores, from which every score metric is computed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,15 @@ class PredictionBatch:
 def reserved(name: str) -> bool:
     """Return whether an attribute's name is one of the ledger's own columns."""
     return name in RESERVED or name.startswith(("score_", "top_"))
+
+
+def check_attributes(names: Iterable[object], *, where: str) -> None:
+    """Raise DataError where an attribute has the name of one of the ledger's own columns, or none."""
+    for name in names:
+        if not isinstance(name, str) or reserved(name):
+            raise DataError(
+                f"{where}: the attribute {name!r} has the name of one of the ledger's own columns"
+            )
 
 
 def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:

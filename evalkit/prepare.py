@@ -13,7 +13,7 @@ from evalkit.checkpoints.contract import (
     value_in_checkpoint,
 )
 from evalkit.checkpoints.data import plain_values
-from evalkit.checkpoints.declaration import read_declaration, refuse_named_code
+from evalkit.checkpoints.declaration import Declaration, read_declaration, refuse_named_code
 from evalkit.checkpoints.factory import build_model
 from evalkit.checkpoints.library import head_width, is_library, library_entries, library_preprocessing
 from evalkit.checkpoints.loading import LoadedWeights, load_weights
@@ -28,7 +28,7 @@ from evalkit.measure import Setup, module_facts
 from evalkit.metrics import Policy
 from evalkit.metrics.prevalence import stated_shares
 from evalkit.rows import Measures, asked_metric, default_metrics
-from evalkit.spec import Loaded
+from evalkit.spec import Loaded, ModelSpec
 
 DEFAULT_THRESHOLD = 0.5
 _INTEGRITY = {
@@ -88,9 +88,8 @@ def _with_declaration(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:
     if spec.model.factory is None:
         if not is_library(declared.factory or ""):
             raise refuse_named_code(declared, checkpoint.path)
-        model = {"factory": declared.factory, "args": dict(declared.args or {})}
-        if declared.output is not None and "output" not in spec.model.model_fields_set:
-            model["output"] = declared.output
+        model = {"factory": declared.factory}
+    model |= _own_words(spec.model, declared)
     if spec.model.classes is None and declared.classes is not None:
         model["classes"] = declared.classes
     if spec.data.preprocess is None and declared.preprocess is not None and images:
@@ -98,6 +97,14 @@ def _with_declaration(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:
             raise refuse_named_code(declared, checkpoint.path)
         data["preprocess"] = declared.preprocess
     return loaded.updated({"model": model, "data": data}, where=str(checkpoint.path))
+
+
+def _own_words(spec: ModelSpec, declared: Declaration) -> dict[str, Any]:
+    """Return what the file says of its own model, where that is meant and the specification is silent."""
+    if spec.factory not in (None, declared.factory):
+        return {}
+    said = {"args": dict(declared.args or {}), "output": declared.output}
+    return {key: value for key, value in said.items() if value and key not in spec.model_fields_set}
 
 
 def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:

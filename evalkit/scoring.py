@@ -88,6 +88,7 @@ class Tally:
         self._writer: LedgerWriter = self._context.__enter__()
         self._ids: set[str] = set()
         self._identified: bool | None = None
+        self._scored: bool | None = None
         self._n_ties = 0
         self._n_samples = 0
         self._result: EvalResult | None = None
@@ -119,14 +120,16 @@ class Tally:
         outputs = None if y_score is None else self._scores(y_score, len(true))
         pred, n_ties = self._decided(y_pred, outputs, len(true))
         names = self._check_ids(ids, len(true))
-        if len(true):
-            self._identified = names is not None
-            self._ids.update(names or ())
+        if not len(true):
+            return
+        if self._scored not in (None, outputs is not None):
+            raise DataError("y_score: expected for all batches or for none")
         index = np.arange(self._n_samples, self._n_samples + len(true))
+        self._writer.write(PredictionBatch(index, true, pred, outputs, names))
+        self._scored, self._identified = outputs is not None, names is not None
+        self._ids.update(names or ())
         self._counter.add(true, pred)
         self._digest.add(true, names)
-        if len(true):
-            self._writer.write(PredictionBatch(index, true, pred, outputs, names))
         self._n_samples += len(true)
         self._n_ties += n_ties
 
@@ -178,6 +181,8 @@ class Tally:
 
     def _scores(self, values: ArrayLike, n_samples: int) -> NDArray[Any]:
         scores, n_classes = np.asarray(values), len(self.question.class_names)
+        if scores.dtype.kind not in "fiub":
+            raise DataError(f"y_score: expected numbers, got {scores.dtype}")
         if scores.shape != (n_samples, n_classes):
             raise DataError(f"y_score: expected shape ({n_samples}, {n_classes}), got {scores.shape}")
         scores = scores.astype(np.float32 if scores.dtype in (np.float16, np.float32) else np.float64)

@@ -397,3 +397,75 @@ def test_a_declaration_is_checked_when_it_is_written(changes, message, tmp_path)
     with pytest.raises(SpecificationError, match=message):
         evalkit.save_checkpoint(tmp_path / "bad.safetensors", model, **declared | changes)
     assert not (tmp_path / "bad.safetensors").exists()
+
+
+def test_a_refused_batch_is_not_counted():
+    """Whatever refuses it: here scores for some batches only."""
+    loop = evalkit.Accumulator(NAMES).add([0, 1], y_score=np.eye(3)[:2])
+    with pytest.raises(DataError, match="y_score: expected for all batches or for none"):
+        loop.add([1, 1, 1], y_pred=[2, 2, 2])
+    assert loop.result().value("accuracy") == 1.0
+
+
+def test_labels_of_a_data_set_with_names_are_matched_by_name(data):
+    """The model's order is its own; the data set's indices are those of its own list."""
+    model = net()
+    expected = plain(model, data)
+    data.classes = ["b", "c", "a"]
+    result = evalkit.evaluate(model, data, class_names=NAMES)
+    order = [1, 2, 0]
+    shifted = np.zeros((3, 3), int)
+    for k in range(3):
+        shifted[order[k]] = expected[k]
+    assert counts_of(result) == shifted.tolist()
+    data.classes = ["b", "c", "x"]
+    with pytest.raises(SpecificationError, match="'x' of the data set are no classes of the model"):
+        evalkit.evaluate(model, data, class_names=NAMES)
+    model.config = SimpleNamespace(id2label={0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"})
+    assert evalkit.evaluate(model, data).document.class_names == ("b", "c", "x")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({0: "x", 1: "y"}, ("x", "y")),
+        ({"y": 1, "x": 0}, ("x", "y")),
+        (np.array(["x", "y"]), ("x", "y")),
+        ("xy", None),
+        ({"x", "y"}, None),
+        (3, None),
+        ({0: "x", 2: "y"}, None),
+    ],
+)
+def test_names_need_an_order(names, expected):
+    """A list, an array, a mapping with indices; never a set."""
+    if expected is None:
+        with pytest.raises(SpecificationError, match="class_names"):
+            evalkit.Accumulator(names)
+    else:
+        loop = evalkit.Accumulator(names).add([0], y_pred=[0])
+        assert loop.result().document.class_names == expected
+
+
+def test_scores_are_numbers():
+    """Neither complex nor text; and 1 beside "a" is no name."""
+    for scores in ([[1j, 0]], [["a", "b"]]):
+        with pytest.raises(DataError, match="expected numbers"):
+            evalkit.score([0], y_score=scores, class_names=["x", "y"])
+    with pytest.raises((DataError, SpecificationError)):
+        evalkit.score(["a", 1, "b"], ["a", "b", "b"])
+
+
+def test_attributes_may_be_one_key_or_none(data):
+    """None is the default of the signature, a text is one key."""
+    inner = net()
+    for attributes in (None, "site", ["site"]):
+        result = evalkit.evaluate(
+            TwoInputs(inner), Mappings(data), attributes=attributes, inputs=["pixel_values", "mask"]
+        )
+        assert counts_of(result) == plain(inner, data).tolist()
+
+
+def test_booleans_are_labels_of_two_classes():
+    """False is the first."""
+    assert evalkit.score(np.array([True, False]), np.array([True, True])).value("accuracy") == 0.5

@@ -260,7 +260,7 @@ def test_a_library_that_switched_truncation_on_changes_nothing(tmp_path, monkeyp
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
-@pytest.mark.parametrize("kind", ["loop", "out", "dangling", "fifo", "class"])
+@pytest.mark.parametrize("kind", ["loop", "out", "fifo", "class"])
 def test_links_and_pipes(kind, folder, evalkit, tmp_path):
     """Exit 4, and no hang."""
     here = tmp_path / "p/data/val/red"
@@ -271,8 +271,6 @@ def test_links_and_pipes(kind, folder, evalkit, tmp_path):
     elif kind == "class":
         shutil.rmtree(here)
         here.symlink_to(tmp_path / "p/data/val/green", target_is_directory=True)
-    elif kind == "dangling":
-        (here / "x.png").symlink_to(here / "none.png")
     else:
         os.mkfifo(here / "x.png")
     assert evalkit(*words())[0] == 4
@@ -814,3 +812,153 @@ def test_numbers_as_names_of_a_table(project, evalkit, tmp_path, monkeypatch):
         assert source.batch(np.arange(3)).inputs[0].shape == (3, 1)
     with pytest.raises(SpecificationError, match="names or indices"):
         open_table(*arguments, ("1", "0", "x", "y"), Preprocessing(None, ""))
+
+
+@pytest.mark.parametrize("name", ["y_pred", "index", "score_0", "top_1"])
+def test_attributes_never_replace_the_ledgers_own_columns(name, folder, evalkit):
+    """In a joined table and in a table of samples."""
+    with open("meta.csv", "w") as file:
+        file.write(f"file_name,{name}\n")
+        file.writelines(f"{colour}/{i}.png,2\n" for colour in COLOURS for i in range(8))
+    code, _, err = evalkit(*words(attributes="meta.csv"))
+    assert code == 4
+    assert "one of the ledger's own columns" in err
+
+
+@pytest.mark.parametrize("odd", [".", "..", "", "red/", "/"])
+def test_a_class_whose_name_is_a_path_has_no_folder(odd, folder, evalkit):
+    """No file is evaluated twice."""
+    names = str(["blue", "green", odd, "red"])
+    model = write_project(Path("other"), num_classes=4)
+    del model
+    code, _, err = evalkit(*words(classes=names, checkpoint="other/best.pth", model_args="{num_classes: 4}"))
+    assert code == 0, err
+    assert read_result_of("out").n_samples == 24
+
+
+@pytest.mark.parametrize(
+    "names", [["10", "2", "other"], ["-1", "-10", "-2"], ["1.5", "10.5", "2.5"], ["1_a", "10_b", "2_c"]]
+)
+def test_number_like_names_need_an_order(names, folder, evalkit):
+    """As soon as the two libraries would order them differently."""
+    for split in ("train", "val"):
+        for old, new in zip(COLOURS, names, strict=True):
+            os.rename(f"data/{split}/{old}", f"data/{split}/{new}")
+    code, _, err = evalkit(*words())
+    assert code == 2
+    assert "--class-order torchvision or natural" in err
+
+
+def test_natural_order_is_timms(tmp_path):
+    """Upper and lower case are the same to it."""
+    from timm.data.readers.reader_image_folder import find_images_and_targets
+
+    from evalkit.checkpoints.contract import _natural_key
+
+    for name in ("Bear", "ant1", "Ant10", "ant2"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / name / "0.png")
+    _, index = find_images_and_targets(str(tmp_path))
+    names = sorted(index, key=_natural_key)
+    assert names == sorted(index, key=index.get) == ["ant1", "ant2", "Ant10", "Bear"]
+
+
+def test_what_a_file_says_of_the_model_that_was_pasted(folder, evalkit):
+    """The flags that evalkit prints mean the file's own model: its output and arguments hold."""
+    import evalkit as library
+
+    declared = {"factory": "colours:ColourNet", "classes": sorted(COLOURS), "args": {"num_classes": 3}}
+    library.save_checkpoint("best.safetensors", folder, output="scores", **declared)
+    code, _, err = evalkit(
+        *words(checkpoint="best.safetensors", model="colours:ColourNet", classes=None), "--min", "accuracy=0"
+    )
+    assert code == 0, err
+    result = read_result_of("out")
+    assert result.spec["model"]["output"] == "scores"
+    assert result.spec["model"]["args"] == {"num_classes": 3}
+
+
+def test_the_word_data_is_no_path(folder, evalkit):
+    """Beside a folder of that name: the written file means the same."""
+    assert evalkit(*words(classes="data"), "--write-spec", "ci/e.yaml")[0] == 0
+    assert yaml.safe_load(Path("ci/e.yaml").read_text())["model"]["classes"] == "data"
+
+
+def test_a_file_name_that_is_no_text(folder, evalkit):
+    """Its bytes are escaped in every document."""
+    shutil.copy(b"data/val/red/0.png", b"data/val/red/\xff.png")
+    code, _, err = evalkit(*words())
+    assert code == 0, err
+    assert "red/\\udcff.png" in pq.read_table("out/predictions.parquet")["sample_id"].to_pylist()
+
+
+def test_a_dangling_link_is_unreadable_like_any_file(folder, evalkit):
+    """Collected with the others, and left out where that was asked for."""
+    os.symlink("none.png", "data/val/red/x.png")
+    code, _, err = evalkit(*words())
+    assert code == 4
+    assert "1 of 25 cannot be read (red/x.png: No such file or directory)" in one_line_after(err)
+    assert evalkit(*words(on_unreadable="exclude"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    "model", ["timm:hf_hub:timm/resnet18.a1_in1k", "torchvision:fcn_resnet50", "timm:resnet81"]
+)
+def test_libraries_stay_offline(model, folder, evalkit):
+    """Only classifiers by name; nothing that would be downloaded."""
+    code, _, err = evalkit(*words(model=model))
+    assert code == 2
+    assert "has no classifier" in err
+
+
+def test_thirty_two_bits_are_not_sixteen(tmp_path):
+    """Dividing them by 65,535 would be another picture."""
+    Image.fromarray(np.full((3, 3), 1 << 20, np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="32 bits"):
+        decode(tmp_path / "a.tif", mode="I16", exif="refuse")
+    Image.fromarray(np.full((3, 3), 40_000, np.uint16)).save(tmp_path / "b.tif")
+    assert np.asarray(decode(tmp_path / "b.tif", mode="I16", exif="refuse").image).max() == 40_000
+
+
+@pytest.mark.parametrize("values", [["1", "2"], ["1_000", "2"]])
+def test_features_are_numbers(values, tmp_path):
+    """Text that looks like numbers, and dates, are none."""
+    import pandas as pd
+
+    from evalkit.datasets.preprocess import Preprocessing
+    from evalkit.datasets.tables import Columns, open_table
+    from evalkit.errors import DataError
+
+    for column in (values, pd.to_datetime(["2026-01-01", "2026-01-02"])):
+        pd.DataFrame({"f": column, "y": ["a", "b"]}).to_parquet(tmp_path / "t.parquet")
+        with pytest.raises(DataError, match="'f' holds no numbers"):
+            open_table(
+                tmp_path / "t.parquet",
+                Columns("y", None, ["f"], None, [], tmp_path),
+                ("a", "b"),
+                Preprocessing(None, ""),
+            )
+
+
+def test_one_image_has_one_spelling(folder, evalkit):
+    """The same file twice is a repeated id."""
+    with open("t.csv", "w") as file:
+        file.write("path,colour\nred/0.png,red\nblue/../red/0.png,red\n")
+    settings = ["--set", "data.image=path", "--set", "data.label=colour", "--set", "data.root=data/val"]
+    code, _, err = evalkit(*words(data="t.csv"), *settings)
+    assert code == 4
+    assert "unique" in err
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v3_small", "vgg11", "efficientnet_b0", "squeezenet1_0", "resnet18"]
+)
+def test_heads_are_found_by_name(name):
+    """So that a wrong number of names is said, not weights that do not fit."""
+    from torchvision import models
+
+    from evalkit.checkpoints.library import head_width
+
+    with torch.device("meta"):
+        model = models.get_model(name, weights=None, num_classes=7)
+    assert head_width(model.state_dict()) == 7

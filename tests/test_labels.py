@@ -6,7 +6,7 @@ import pytest
 
 from evalkit.classes import names_by_index
 from evalkit.errors import DataError, SpecificationError
-from evalkit.labels import match_labels
+from evalkit.labels import class_indices, match_labels
 
 ANIMALS = ("cat", "dog", "owl")
 
@@ -75,6 +75,15 @@ def test_refused(values, message):
     """With the first rows."""
     with pytest.raises(DataError, match=message):
         match(values)
+
+
+def test_arrays_of_indices_are_matched_only_where_names_are_integers():
+    """What an npz or a data set holds: indices, unless they may be names."""
+    assert class_indices(np.array([7, 1]), ANIMALS, where="y").tolist() == [7, 1]
+    assert class_indices(np.array(["owl"]), ANIMALS, where="y").tolist() == [2]
+    assert class_indices(np.array([1, 10, 2]), ("1", "10", "2"), where="y").tolist() == [0, 1, 2]
+    with pytest.raises(SpecificationError, match="names or indices"):
+        class_indices(np.array([1, 2]), ("1", "2", "3"), where="y")
 
 
 @pytest.mark.parametrize("values", [["1", "0"], ["0", "2"]])

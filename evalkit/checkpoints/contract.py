@@ -11,6 +11,7 @@ from evalkit.classes import check_class_names, names_by_index
 from evalkit.errors import CheckpointError, SpecificationError, listed, nearest, os_reason
 from evalkit.spec import Loaded
 
+_NUMBER_LIKE = re.compile(r"[-+]?\d")
 _CHOICES = "Say --classes folder:TRAINING_DIR, --classes checkpoint:KEY, or --classes FILE (one name a line)"
 
 
@@ -37,6 +38,11 @@ def class_contract(loaded: Loaded, checkpoint: Checkpoint) -> ClassContract:
         CheckpointError: The checkpoint does not hold what ``checkpoint:KEY`` names.
     """
     declared = loaded.spec.model.classes
+    from_folders = isinstance(declared, str) and (declared == "data" or declared.startswith("folder:"))
+    if loaded.spec.model.class_order is not None and not from_folders:
+        raise loaded.source.error(
+            ("model", "class_order"), "belongs to names that come from folders (folder:DIR or data)"
+        )
     if declared is None:
         factory = loaded.spec.model.factory or ""
         found = library_class_names(factory) if is_library(factory) else None
@@ -49,6 +55,8 @@ def class_contract(loaded: Loaded, checkpoint: Checkpoint) -> ClassContract:
         where = loaded.source.locate(("model", "classes")) + ": model.classes"
         return ClassContract(check_class_names(declared, where=where), "the specification")
     kind, _, rest = declared.partition(":")
+    if declared == "data" and loaded.spec.data.source != "folder":
+        raise loaded.source.error(("model", "classes"), "data belongs to source: folder")
     if kind == "checkpoint":
         names = names_in_checkpoint(checkpoint, rest)
         return ClassContract(check_class_names(names, where=f"{checkpoint.path}: {rest}"), declared)
@@ -102,22 +110,23 @@ def class_folders(root: Path) -> list[str]:
 
 def ordered(names: list[str], loaded: Loaded, *, where: str) -> list[str]:
     """Put folder names in the order of the training library; where two orders differ, it must be said."""
-    natural = sorted(names, key=_natural_key)
+    numbers = [name for name in names if _NUMBER_LIKE.match(name)]
     order = loaded.spec.model.class_order
-    if order is None and natural != sorted(names) and all(name.isdecimal() for name in names):
+    by_number = sorted(numbers, key=_natural_key)
+    if order is None and sorted(numbers) != by_number:
         raise loaded.source.error(
             ("model", "class_order"),
-            f"{where} has numbers as names: {listed(sorted(names), limit=4)} for torchvision, "
-            f"{listed(natural, limit=4)} for timm",
+            f"{where} has numbers as names: {listed(sorted(numbers), limit=4)} for torchvision, "
+            f"{listed(by_number, limit=4)} for timm",
             hint="Say --class-order torchvision or natural",
         )
-    return natural if order == "natural" else sorted(names)
+    in_order = sorted(names, key=_natural_key) if order == "natural" else sorted(names)
+    return list(in_order)
 
 
-def _natural_key(name: str) -> list[tuple[int, int, str]]:
-    return [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part
-    ]
+def _natural_key(name: str) -> list[Any]:
+    """Return timm's key: text and numbers by turns, and no difference of upper and lower case."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
 
 
 def read_names(path: Path) -> list[str]:

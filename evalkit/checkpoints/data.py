@@ -104,4 +104,6 @@ def plain_values(node: Any) -> Any:
     """Return plain values of a file as a specification writes them: tuples as lists."""
     if isinstance(node, dict):
         return {str(key): plain_values(value) for key, value in node.items()}
+    if hasattr(node, "item") and getattr(node, "size", None) == 1:
+        return node.item()
     return [plain_values(value) for value in node] if isinstance(node, (list, tuple)) else node

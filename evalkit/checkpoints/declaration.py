@@ -7,14 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import safetensors
 import safetensors.torch
 import torch
 
 from evalkit.checkpoints.data import plain_values
-from evalkit.checkpoints.library import head_width, is_library
+from evalkit.checkpoints.library import (
+    check_library_name,
+    head_width,
+    is_library,
+    library_entries,
+    library_preprocessing,
+)
 from evalkit.checkpoints.reader import Checkpoint
-from evalkit.classes import check_class_names
-from evalkit.errors import CheckpointError, SpecificationError
+from evalkit.classes import check_class_names, name_list
+from evalkit.errors import CheckpointError, OutputError, SpecificationError, listed, os_reason
 from evalkit.ledger import Output
 from evalkit.spec import validate_preprocess
 
@@ -75,33 +82,45 @@ def save_checkpoint(
 
     Raises:
         SpecificationError: A declaration that no evaluation could follow; nothing is written then.
+        OutputError: The file cannot be written.
     """
     declared = {
         "factory": _checked_factory(factory),
         "args": dict(args or {}),
-        "classes": list(check_class_names([str(name) for name in classes], where="classes")),
-        "preprocess": _checked_preprocess(preprocess),
+        "classes": list(check_class_names(name_list(classes, where="classes"), where="classes")),
+        "preprocess": _checked_preprocess(preprocess, factory),
         "output": output,
     }
     _check_rest(model, declared)
     state = {key: value.detach().clone().contiguous() for key, value in model.state_dict().items()}
-    safetensors.torch.save_file(state, str(path), metadata={KEY: json.dumps(declared, allow_nan=False)})
+    try:
+        safetensors.torch.save_file(state, str(path), metadata={KEY: json.dumps(declared, allow_nan=False)})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise OutputError(f"{path}: cannot be written: {os_reason(error)}") from error
 
 
 def _checked_factory(factory: str) -> str:
-    if not (is_library(factory) or _NAMED.fullmatch(factory)):
+    if is_library(factory):
+        check_library_name(factory)
+    elif not _NAMED.fullmatch(factory):
         raise SpecificationError(
             f"factory: expected module:callable, torchvision:NAME or timm:NAME, got {factory!r}"
         )
     return factory
 
 
-def _checked_preprocess(declared: Mapping[str, Any] | str | None) -> Any:
+def _checked_preprocess(declared: Mapping[str, Any] | str | None, factory: str) -> Any:
     if isinstance(declared, Mapping):
         plain = plain_values(dict(declared))
         validate_preprocess(plain, where="preprocess")
         return plain
-    if declared is not None and declared != "library" and not _NAMED.fullmatch(str(declared)):
+    if declared == "library" and library_preprocessing(factory) is None:
+        raise SpecificationError(
+            f"preprocess: the weights entries of {factory} differ, name one in factory",
+            hint=f"One of {listed(library_entries(factory))}",
+        )
+    named = _NAMED.fullmatch(str(declared)) and not str(declared).startswith("checkpoint:")
+    if declared is not None and declared != "library" and not named:
         raise SpecificationError(
             f"preprocess: expected a mapping, library or module:object, got {declared!r}"
         )

@@ -16,7 +16,7 @@ _LIBRARIES = ("torchvision", "timm")
 _EXTRAS = {"torchvision": "vision", "timm": "timm"}
 # What training wraps around a model's own keys.
 _PREFIXES = re.compile(r"^((module|model|_orig_mod|net)\.)+")
-_HEAD_WEIGHTS = ("fc.weight", "classifier.weight", "head.weight", "head.fc.weight", "heads.head.weight")
+_HEAD = re.compile(r"(fc|classifier|classifier\.\d+|head|head\.fc|heads\.head)\.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ def build_library_model(factory: str, args: Mapping[str, Any]) -> torch.nn.Modul
     Raises:
         ModelError: The extra is not installed, the name is unknown, or the constructor raises.
     """
+    check_library_name(factory)
     library, name, _ = _parts(factory)
     module = _library(library)
     try:
@@ -53,13 +54,26 @@ def build_library_model(factory: str, args: Mapping[str, Any]) -> torch.nn.Modul
         else:
             model = module.models.get_model(name, weights=None, **args)
     except Exception as error:
-        known = module.list_models() if library == "timm" else module.models.list_models()
-        if name not in known:
-            raise ModelError(f"{factory}: {library} has no model {name!r}{nearest(name, known)}") from error
         raise ModelError(f"{factory}: raised {reason_of(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{factory}: is not a torch.nn.Module")
     return model
+
+
+def check_library_name(factory: str) -> None:
+    """Refuse what is no classifier of the library: other models, and places that would be downloaded from.
+
+    Raises:
+        ModelError: The extra is not installed, or the name is unknown.
+    """
+    library, name, _ = _parts(factory)
+    module = _library(library)
+    if library == "timm":
+        known, plain = module.list_models(), name.partition(".")[0]
+    else:
+        known, plain = module.models.list_models(module=module.models), name
+    if plain not in known:
+        raise ModelError(f"{factory}: {library} has no classifier {name!r}{nearest(plain, known)}")
 
 
 def library_preprocessing(factory: str) -> LibraryPreprocessing | None:
@@ -108,16 +122,24 @@ def library_class_names(factory: str) -> list[str] | None:
 
 def head_width(tree: Any) -> int | None:
     """Return the outputs of the head in a checkpoint's tree or a state_dict, where its key is a usual one."""
-    widths = set()
+    found: dict[str, set[int]] = {}
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         for key, value in node.items() if isinstance(node, dict) else ():
-            if isinstance(value, (TensorData, torch.Tensor)) and _PREFIXES.sub("", str(key)) in _HEAD_WEIGHTS:
-                widths.add(value.shape[0])
+            plain = _PREFIXES.sub("", str(key))
+            if isinstance(value, (TensorData, torch.Tensor)) and _HEAD.fullmatch(plain):
+                found.setdefault(plain, set()).add(value.shape[0])
             elif isinstance(value, dict):
                 waiting.append(value)
+    # Of classifier.1 and classifier.4 the last is the head; a plain one goes first.
+    last = max(found, key=lambda key: (not re.search(r"\d", key), _numbers(key)), default=None)
+    widths = set() if last is None else found[last]
     return widths.pop() if len(widths) == 1 else None
+
+
+def _numbers(key: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", key)]
 
 
 def _weights_entry(module: ModuleType, name: str, entry: str) -> Any:

@@ -134,6 +134,10 @@ def command(
 def _write_specification(loaded: Loaded, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     publish_file(path, loaded.to_yaml(path).encode())
+    module = (loaded.spec.model.factory or "").partition(":")[0].partition(".")[0]
+    beside = loaded.base / f"{module}.py"
+    if beside.exists() and path.parent.resolve() != loaded.base.resolve():
+        tell(f"note: {path} looks for {beside.name} beside itself; move one of them")
 
 
 def _overrides(settings: tuple[str, ...], flags: dict[str, str | None]) -> list[Override]:
@@ -158,8 +162,8 @@ def _source_of(data: str) -> str:
     path = resolve_path(data, Path())
     if path.is_dir():
         return "folder"
-    if path.suffix in _SUFFIXES:
-        return _SUFFIXES[path.suffix]
+    if path.suffix.lower() in _SUFFIXES:
+        return _SUFFIXES[path.suffix.lower()]
     module, colon, name = data.partition(":")
     if colon and module.replace(".", "").isidentifier() and name.replace(".", "").isidentifier():
         return "factory"

@@ -14,7 +14,9 @@ from evalkit.datasets.images import EXTENSIONS
 from evalkit.datasets.pictures import Pictures
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.datasets.tables import plain_column, read_table
+from evalkit.display import portable_text
 from evalkit.errors import DataError, listed, nearest, os_reason
+from evalkit.ledger import check_attributes
 
 _CHOICES = "The model's names come from --classes: folder:TRAINING_DIR, checkpoint:KEY, or a file"
 
@@ -46,19 +48,20 @@ def open_folder(
     listing = _Listing()
     for index, name in sorted(enumerate(class_names), key=lambda item: item[1]):
         _list_class(root, name, index, listing)
-    listing.skipped += [entry.name for entry in sorted(root.iterdir()) if not entry.is_dir()]
+    listing.skipped += [portable_text(entry.name) for entry in sorted(root.iterdir()) if not entry.is_dir()]
     if not listing.files:
         raise DataError(f"{root}: holds no images (looked for {', '.join(sorted(EXTENSIONS))})")
     order = np.argsort(np.array(listing.files), kind="stable").tolist()
     files = [listing.files[i] for i in order]
+    ids = [portable_text(name) for name in files]
     empty = [name for k, name in enumerate(class_names) if k not in set(listing.labels)]
     return Pictures(
         root=root,
         files=files,
-        ids=files,
+        ids=ids,
         y=np.array([listing.labels[i] for i in order], np.int64),
         preprocessing=preprocessing,
-        attributes={} if attributes is None else _joined(attributes, files),
+        attributes={} if attributes is None else _joined(attributes, ids),
         described={
             "source": "folder",
             "n_found": len(files) + len(listing.skipped),
@@ -86,6 +89,8 @@ def _check_class_folders(root: Path, class_names: tuple[str, ...]) -> None:
 
 
 def _list_class(root: Path, name: str, index: int, listing: _Listing) -> None:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        return  # a class whose name no folder can have
     if (root / name).is_symlink():
         raise DataError(f"{root / name}: a link to a folder, which is not followed")
     for folder, inner, names in os.walk(root / name, followlinks=False):
@@ -99,7 +104,7 @@ def _list_class(root: Path, name: str, index: int, listing: _Listing) -> None:
             relative = path.relative_to(root).as_posix()
             hidden = any(part.startswith(".") for part in Path(relative).parts[1:])
             if hidden or path.suffix.lower() not in EXTENSIONS:
-                listing.skipped.append(relative)
+                listing.skipped.append(portable_text(relative))
                 continue
             _check_contained(path, root)
             listing.files.append(relative)
@@ -109,8 +114,8 @@ def _list_class(root: Path, name: str, index: int, listing: _Listing) -> None:
 def _check_contained(path: Path, root: Path) -> None:
     try:
         resolved = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{path}: a link that leads nowhere") from error
+    except (OSError, RuntimeError):
+        return  # a link that leads nowhere is unreadable, as any other file may be
     if not resolved.is_relative_to(root.resolve()):
         raise DataError(f"{path}: a link that leaves {root}")
     if not resolved.is_file():
@@ -127,7 +132,8 @@ def _joined(table: Path, files: list[str]) -> Mapping[str, NDArray[Any]]:
     frame = read_table(table, text=["file_name"])
     if "file_name" not in frame:
         raise DataError(f"{table}: has no column file_name, it has: {listed(frame.columns)}")
-    names = frame["file_name"].fillna("").astype(str)
+    names = frame["file_name"].fillna("").astype(str).map(os.path.normpath)
+    check_attributes([name for name in frame if name != "file_name"], where=str(table))
     repeated = names[names.duplicated()].tolist()
     unmatched = sorted(set(names) - set(files))
     missing = sorted(set(files) - set(names))

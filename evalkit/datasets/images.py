@@ -19,7 +19,8 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif",
 
 _ORIENTATION = 0x0112
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
-_BYTE = 8
+_TURNED = range(2, 9)
+_BYTE, _WORD = 8, 16
 _TIFF_BITS = 258
 _PNG_DEPTH = slice(24, 25)  # signature, length and type of IHDR, width, height; then the depth
 _LOCK = threading.Lock()
@@ -53,15 +54,16 @@ def decode(path: Path, *, mode: Mode, exif: Exif) -> Decoded:
         depth = _depth(opened, path)
         if mode != "I16" and depth > _BYTE:
             raise ValueError(f"has {depth} bits a channel, of which Pillow keeps 8 in mode {found}")
-        if mode == "I16" and not found.startswith("I"):
-            raise ValueError(f"is not 16-bit greyscale (mode {found})")
+        if mode == "I16" and not (found.startswith("I") and depth == _WORD):
+            raise ValueError(f"is not 16-bit greyscale (mode {found}, {depth} bits)")
         orientation = opened.getexif().get(_ORIENTATION, 1)
         image: Image.Image = opened
-        if orientation != 1 and exif == "refuse":
+        turned = orientation in _TURNED
+        if turned and exif == "refuse":
             raise ValueError(
                 f"is to be shown rotated (EXIF orientation {orientation}); say exif: ignore or apply"
             )
-        if orientation != 1 and exif == "apply":
+        if turned and exif == "apply":
             image = ImageOps.exif_transpose(opened)
         return Decoded(image.convert("I" if mode == "I16" else mode), found)
 
@@ -76,8 +78,10 @@ def _depth(image: Any, path: Path) -> int:
         return head[_PNG_DEPTH.start]
     if image.format == "PPM":
         arguments = image.tile[0].args
-        return int(arguments[1]).bit_length() if isinstance(arguments, tuple) else _BYTE
-    return _BYTE
+        if isinstance(arguments, tuple):
+            return int(arguments[1]).bit_length()
+        return _WORD if "16" in arguments else _BYTE
+    return _WORD if image.mode.startswith("I;16") else _BYTE
 
 
 @contextmanager

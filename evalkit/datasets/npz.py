@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from evalkit.datasets.source import Batch
 from evalkit.errors import DataError, listed, os_reason
-from evalkit.labels import integral_labels
-from evalkit.ledger import reserved
+from evalkit.labels import class_indices
+from evalkit.ledger import check_attributes
 from evalkit.sniff import HEAD_BYTES, foreign
 
 _OWN = ("x", "y", "id")
@@ -70,11 +70,12 @@ class NpzSource:
         }
 
 
-def open_npz(path: Path) -> NpzSource:
+def open_npz(path: Path, class_names: Sequence[str] = ()) -> NpzSource:
     """Read and check an archive.
 
     Args:
         path: The file; pickled objects inside are refused.
+        class_names: In output order; without them labels are indices.
 
     Raises:
         DataError: Arrays are missing, damaged, of other lengths or types; ids repeat.
@@ -90,7 +91,7 @@ def open_npz(path: Path) -> NpzSource:
         raise DataError(f"{path}: holds no samples")
     return NpzSource(
         x=x,
-        y=integral_labels(arrays["y"], where=str(path)),
+        y=class_indices(arrays["y"], class_names, where=str(path)),
         ids=_ids(path, arrays["id"], n_samples) if "id" in arrays else None,
         attributes=_attributes(path, arrays, n_samples),
     )
@@ -162,13 +163,12 @@ def _ids(path: Path, ids: NDArray[Any], n_samples: int) -> tuple[str, ...]:
 
 def _attributes(path: Path, arrays: dict[str, NDArray[Any]], n_samples: int) -> dict[str, NDArray[Any]]:
     found = {name: values for name, values in arrays.items() if name not in _OWN}
+    check_attributes(found, where=str(path))
     for name, values in found.items():
         if values.shape != (n_samples,):
             raise DataError(
                 f"{path}: the attribute {name!r} has shape {values.shape}, expected ({n_samples},)"
             )
-        if reserved(name):
-            raise DataError(f"{path}: the attribute {name!r} has the name of one of the ledger's own columns")
     return {name: _column(path, name, values) for name, values in found.items()}
 
 

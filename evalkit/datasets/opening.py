@@ -5,7 +5,7 @@ from evalkit.datasets.npz import open_npz
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.datasets.source import Source
 from evalkit.datasets.tables import Columns, open_table
-from evalkit.datasets.userdata import UserData, build_dataset, check_dataset
+from evalkit.datasets.userdata import UserData, build_dataset, check_dataset, own_indices
 from evalkit.spec import Loaded
 from evalkit.usercode import find_object, import_path
 
@@ -48,10 +48,10 @@ def open_source(loaded: Loaded, class_names: tuple[str, ...], preprocessing: Pre
     """
     data = loaded.spec.data
     if data.source == "factory":
-        return _open_factory(loaded)
+        return _open_factory(loaded, class_names)
     path = loaded.resolve(data.path)
     if data.source == "npz":
-        return open_npz(path)
+        return open_npz(path, class_names)
     if data.source == "folder":
         table = loaded.resolve(data.attributes) if isinstance(data.attributes, str) else None
         return open_folder(path, class_names, preprocessing, attributes=table)
@@ -66,10 +66,12 @@ def open_source(loaded: Loaded, class_names: tuple[str, ...], preprocessing: Pre
     return open_table(path, columns, class_names, preprocessing)
 
 
-def _open_factory(loaded: Loaded) -> UserData:
+def _open_factory(loaded: Loaded, class_names: tuple[str, ...]) -> UserData:
     data = loaded.spec.data
     with import_path(loaded.base):
         dataset = build_dataset(find_object(data.path, base=loaded.base), data.path)
     check_dataset(dataset, data.path)
     collate = find_object(data.collate, base=loaded.base) if data.collate else None
-    return UserData(dataset, data.path, collate)
+    return UserData(
+        dataset, data.path, class_names, collate, indices=own_indices(dataset, class_names, data.path)
+    )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evalkit.datasets.images import decode
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.datasets.source import Batch, Unreadable
+from evalkit.display import portable_text
 from evalkit.errors import DataError, os_reason, reason_of
 
 
@@ -57,7 +58,9 @@ class Pictures:
             except DataError:
                 raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - any decoder, any fault
-                lost.append(Unreadable(position, self.files[position], _reason(error)))
+                lost.append(
+                    Unreadable(position, portable_text(self.files[position]), portable_text(_reason(error)))
+                )
                 continue
             kept.append(position)
             tensors.append(tensor)
@@ -92,7 +95,7 @@ class Pictures:
         for tensor, position in zip(tensors, positions, strict=True):
             if tensor.shape != tensors[0].shape:
                 raise DataError(
-                    f"{self.files[position]}: preprocessing gives shape {tuple(tensor.shape)}, "
+                    f"{self.ids[position]}: preprocessing gives shape {tuple(tensor.shape)}, "
                     f"others have {tuple(tensors[0].shape)}",
                     hint="Set a crop, or a resize of two numbers",
                 )

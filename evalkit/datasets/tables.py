@@ -1,5 +1,6 @@
 """Samples from a CSV or Parquet table: paths of images, or columns of features."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from evalkit.datasets.pictures import Pictures
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.errors import DataError, listed, nearest, os_reason
 from evalkit.labels import is_missing, match_labels
+from evalkit.ledger import check_attributes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +103,7 @@ def open_table(
         raise DataError(f"{path}: holds no samples")
     labels = frame[columns.label].to_numpy(dtype=object)
     y = match_labels(labels, class_names, where=str(path), typed=path.suffix == ".parquet")
+    check_attributes(columns.attributes, where=str(path))
     attributes = {name: plain_column(frame[name]) for name in columns.attributes}
     ids = unique_ids(path, _named(frame, columns.id, path)) if columns.id else None
     if columns.image:
@@ -109,16 +112,16 @@ def open_table(
         names = unique_ids(path, files) if ids is None else ids
         return Pictures(columns.root, files, names, y, preprocessing, attributes, described)
     features = frame[list(columns.features)]
+    texts = [name for name in columns.features if features[name].dtype.kind not in "fiub"]
+    if texts:
+        raise DataError(f"{path}: the feature {texts[0]!r} holds no numbers, but {features[texts[0]].dtype}")
     rows = np.flatnonzero(features.isna().any(axis=1).to_numpy())
     if rows.size:
         raise DataError(
             f"{path}: {rows.size} rows have missing features (rows {listed(rows[:_SHOWN].tolist())})"
         )
-    try:
-        with np.errstate(over="ignore"):
-            x = features.to_numpy(dtype=np.float32, copy=True)  # torch wants memory that it may write
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: a feature column holds no numbers: {error}") from error
+    with np.errstate(over="ignore"):
+        x = features.to_numpy(dtype=np.float32, copy=True)  # torch wants memory that it may write
     return NpzSource(x, y, ids, attributes, kind="table")
 
 
@@ -135,9 +138,12 @@ def _contained(column: Sequence[str], root: Path, table: Path) -> list[str]:
     files = []
     inside = root.resolve()
     for row, name in enumerate(column):
-        if Path(name).is_absolute() or not (root / name).resolve().is_relative_to(inside):
+        if "\0" in name:
+            raise DataError(f"{table}: row {row}: {name!r} is no path")
+        if not (root / name).resolve().is_relative_to(inside):
             raise DataError(f"{table}: row {row}: the path {name!r} leaves {root}")
-        files.append(Path(name).as_posix())
+        spelled = os.path.relpath(name, inside) if Path(name).is_absolute() else os.path.normpath(name)
+        files.append(Path(spelled).as_posix())
     return files
 
 

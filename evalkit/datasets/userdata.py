@@ -16,9 +16,10 @@ from torch.utils.data import (
     default_collate,
 )
 
+from evalkit.classes import name_list
 from evalkit.datasets.source import Batch, Inputs, Unreadable
-from evalkit.errors import DataError, EvalkitError, ModelError, reason_of
-from evalkit.labels import integral_labels
+from evalkit.errors import DataError, EvalkitError, ModelError, SpecificationError, listed, reason_of
+from evalkit.labels import check_range, class_indices, integral_labels
 from evalkit.ledger import reserved
 
 _LABEL_KEYS = ("label", "labels", "target", "y")
@@ -37,14 +38,18 @@ class UserData:
         inputs, labels, attributes: Keys of a mapping item; ``labels`` defaults to label, labels, target or y,
             ``inputs`` to every tensor that is left.
         name: For messages.
+        class_names: In output order.
+        indices: The class index of each label of the data set's own, from :func:`own_indices`.
     """
 
     dataset: Any
     name: str
+    class_names: tuple[str, ...]
     collate: Callable[[list[Any]], Any] | None = None
     inputs: Sequence[str] | None = None
     labels_key: str | None = None
     attribute_keys: Sequence[str] = ()
+    indices: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -64,7 +69,7 @@ class UserData:
         if not items:
             return Batch(np.array([], np.int64), (), np.array([], np.int64), unreadable=tuple(lost))
         x, y, attributes = self._split(self._joined(items, kept))
-        y_true = integral_labels(_array(y), where=f"{self.name}: samples {kept[0]} to {kept[-1]}")
+        y_true = self._labels(_array(y), f"{self.name}: samples {kept[0]} to {kept[-1]}")
         if len(y_true) != len(kept):
             raise DataError(f"{self.name}: {len(kept)} samples gave {len(y_true)} labels")
         return Batch(
@@ -85,6 +90,13 @@ class UserData:
             "n_samples": len(self),
             "ids": "positional",
         }
+
+    def _labels(self, y: NDArray[Any], where: str) -> NDArray[np.int64]:
+        if self.indices is None or y.dtype.kind not in "iu":
+            return class_indices(y, self.class_names, where=where)
+        own = integral_labels(y, where=where)
+        check_range(own, n_classes=len(self.indices), where=where)
+        return self.indices[own]
 
     def _joined(self, items: list[Any], positions: list[int]) -> Any:
         try:
@@ -128,6 +140,35 @@ class UserData:
         if missing or not wanted:
             raise DataError(f"{self.name}: no inputs {missing or ''} among the keys {sorted(batch)}")
         return {name: rest[name] for name in wanted}, batch[key], attributes
+
+
+def classes_of(dataset: Any) -> list[str] | None:
+    """Return the names that a data set, or the one it is a subset of, has for its labels."""
+    for holder in (dataset, getattr(dataset, "dataset", None)):
+        found = getattr(holder, "classes", None)
+        if found is not None and not callable(found):
+            return name_list(found, where="the data set's classes")
+    return None
+
+
+def own_indices(dataset: Any, class_names: Sequence[str], name: str) -> NDArray[np.int64] | None:
+    """Match the data set's own names to the model's, by name; None where it has none.
+
+    Raises:
+        SpecificationError: The data set has a class that the model does not have.
+    """
+    own = classes_of(dataset)
+    if own is None:
+        return None
+    unknown = [label for label in own if label not in class_names]
+    if unknown:
+        raise SpecificationError(
+            f"{name}: {listed(map(repr, unknown), limit=3)} of the data set are no classes of the model, "
+            f"which has {listed(map(repr, class_names), limit=3)}",
+            hint="Give both the same names",
+        )
+    position = {label: k for k, label in enumerate(class_names)}
+    return np.array([position[label] for label in own], np.int64)
 
 
 def check_dataset(dataset: Any, name: str) -> None:

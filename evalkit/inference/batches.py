@@ -1,5 +1,6 @@
 """The one global list of batches: consecutive positions, every one exactly once."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -81,6 +82,8 @@ def _as_it_is(batch: Any) -> Any:
 def _sample_error(index: Index, error: BaseException) -> DataError:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     reason = lines[-1] if lines else ""
+    if isinstance(error, EvalkitError):  # raised in a worker, whose traceback came along
+        return DataError(re.sub(r"^evalkit\.errors\.\w+: ", "", reason))
     return DataError(f"samples {index[0]} to {index[-1]} cannot be read: {type(error).__name__}: {reason}")
 
 

@@ -109,6 +109,22 @@ def mce(bins: Reliability) -> float:
     return float(np.abs(bins.gap).max()) if bins.n.size else math.nan
 
 
+def ece_by_chance(bins: Reliability, *, level: float, n_replicates: int = 2000, seed: int = 0) -> float:
+    """Return the ECE that a calibrated model with these confidences stays under in a ``level`` of cases.
+
+    Up to here an ECE is no evidence of miscalibration, and its interval has to reach down to 0, which the
+    bootstrap's never does: its replicates have gaps of their own. NaN without samples. The consistency
+    resampling of J. Broecker and L. A. Smith, "Increasing the reliability of reliability diagrams", Weather
+    and Forecasting 22 (2007).
+    """
+    if not bins.n.size:
+        return math.nan
+    chance = np.clip(bins.mean_confidence, 0, 1)
+    right = np.random.default_rng(seed).binomial(bins.n, chance, size=(n_replicates, bins.n.size))
+    drawn = ece_of(bins.mean_confidence)(np.stack([bins.n - right, right], axis=-1))
+    return float(np.quantile(drawn, level))
+
+
 def ece_of(mean_confidence: Floats) -> Callable[[Counts], Floats]:
     """Return the ECE as a function of counts (r, b, 2) of wrong and right, for resampling.
 

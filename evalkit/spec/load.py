@@ -110,7 +110,7 @@ def load_specification(
     for item in overrides:
         value: Any = item.value if item.literal else parse_value(item.value, flag=item.flag)
         if is_path_key(item.key):
-            value = rebased(value, start=Path(), base=base)
+            value = rebased(item.key, value, start=Path(), base=base)
         source.flags[override(data, item.key.split("."), value, flag=item.flag)] = item.flag
     if path is None and "name" not in data:
         data["name"] = _default_name(data)

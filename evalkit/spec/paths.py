@@ -18,7 +18,9 @@ _KEYS = (
 )
 _FOLDER = "folder:"
 # Values of path keys that name no path.
-_NOT_A_PATH = re.compile(r"(checkpoint:|git:).*|data|none|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.DOTALL)
+_NOT_A_PATH = re.compile(r"(checkpoint:|git:).*|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.DOTALL)
+# Words of single keys: a folder of such a name is written ./data.
+_WORDS = {"model.classes": "data", "baseline": "none"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -33,9 +35,9 @@ def resolve_path(path: str, base: Path) -> Path:
     return base / os.path.expanduser(_VARIABLE.sub(_variable, path))  # noqa: PTH111 - Path raises without a home
 
 
-def rebased(value: Any, *, start: Path, base: Path) -> Any:
+def rebased(key: str, value: Any, *, start: Path, base: Path) -> Any:
     """Turn a path that is relative to one folder into one relative to another; other values stay."""
-    if not isinstance(value, str) or _VARIABLE.search(value):
+    if not isinstance(value, str) or _VARIABLE.search(value) or value == _WORDS.get(key):
         return value
     prefix = _FOLDER if value.startswith(_FOLDER) else ""
     rest = value.removeprefix(prefix)
@@ -46,20 +48,20 @@ def rebased(value: Any, *, start: Path, base: Path) -> Any:
 
 def rebase_document(document: dict[str, Any], *, start: Path, base: Path) -> None:
     """Rewrite every path of a specification in place for a file in another folder."""
-    for where, key in _path_values(document):
-        where[key] = rebased(where[key], start=start, base=base)
+    for where, block, key in _path_values(document):
+        where[key] = rebased(f"{block}.{key}".lstrip("."), where[key], start=start, base=base)
 
 
 def hide_home(document: dict[str, Any]) -> None:
     """Write the home folder as ``~`` in every path of a specification, in place."""
-    for where, key in _path_values(document):
+    for where, _, key in _path_values(document):
         if isinstance(where[key], str):
             where[key] = without_home(where[key])
 
 
-def _path_values(document: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    blocks = [(document.get(block) if block else document, key) for block, key in _KEYS]
-    return [(where, key) for where, key in blocks if isinstance(where, dict) and key in where]
+def _path_values(document: dict[str, Any]) -> list[tuple[dict[str, Any], str, str]]:
+    blocks = [(document.get(block) if block else document, block, key) for block, key in _KEYS]
+    return [(where, block, key) for where, block, key in blocks if isinstance(where, dict) and key in where]
 
 
 def _variable(match: re.Match[str]) -> str:
