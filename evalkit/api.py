@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import escape
 
+from evalkit.asking import asked_of
 from evalkit.assemble import Question
 from evalkit.catalogue import METRICS
 from evalkit.classes import check_class_names, name_list
@@ -33,9 +34,10 @@ from evalkit.render.html import render_html
 from evalkit.render.text import render_text
 from evalkit.render.view import report_view
 from evalkit.result import EvalResult as Document
-from evalkit.rows import Measures, MetricRow, default_metrics, describe, row_key
+from evalkit.rows import MetricRow, describe, row_key
 from evalkit.rundir import open_run_directory, publish_file
-from evalkit.scoring import Tally, make_decision
+from evalkit.scoring import Tally, make_decision, metrics_error
+from evalkit.spec import validate_metrics
 from evalkit.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -68,9 +70,15 @@ class EvalResult:
         document: Everything that was found out, as it stands in ``result.json``.
     """
 
-    def __init__(self, document: Document, scratch: _Scratch | None = None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        ledger: Callable[[], Path] | None = None,
+        scratch: _Scratch | None = None,
+    ) -> None:
         self.document = document
-        self._scratch = scratch
+        self._ledger = ledger
+        self._scratch = scratch  # kept, because its folder goes with it
 
     def value(
         self,
@@ -124,9 +132,11 @@ class EvalResult:
         """Return the most confident mistakes from the per-sample table, the worst first."""
         import pandas as pd  # noqa: PLC0415
 
-        if self._scratch is None:
+        if self._ledger is None:
             raise DataError("this result has no per-sample table")
-        table = pd.read_parquet(self._scratch.ledger)
+        if self.document.task == "multilabel":
+            raise DataError("label sets have no single mistake; look at predictions.parquet")
+        table = pd.read_parquet(self._ledger())
         wrong = table[table["y_true"] != table["y_pred"]]
         wrong = wrong.sort_values(["margin", "index"], ascending=[False, True], kind="stable").head(max(n, 0))
         names = np.array(self.document.class_names, dtype=object)
@@ -139,8 +149,8 @@ class EvalResult:
             document = self.document.to_json()
             verdict = self._verdict(document)
             parts: dict[str, bytes | Path] = {}
-            if self._scratch is not None:
-                parts[LEDGER] = shutil.copyfile(self._scratch.ledger, target.temporary(LEDGER))
+            if self._ledger is not None:
+                parts[LEDGER] = shutil.copyfile(self._ledger(), target.temporary(LEDGER))
             target.publish(
                 {
                     **parts,
@@ -199,10 +209,12 @@ class Accumulator:
 
     Args:
         class_names: In output order.
-        task: multiclass or binary.
-        threshold: Of a binary task, on the positive class's probability or score.
+        task: multiclass, binary or multilabel.
+        threshold: Of a binary task, on the positive class's probability or score, or of a multilabel one.
         output: What ``y_score`` is: logits, probabilities, or scores that are only ranked.
         positive_class: Of a binary task; the second name unless said.
+        metrics: What to compute, as the block of a specification: names, averages, interval, cluster, cost, …
+        slices: Attributes to slice by, as in a specification.
         name: Of the run.
     """
 
@@ -214,6 +226,8 @@ class Accumulator:
         threshold: float | None = None,
         output: Output = "scores",
         positive_class: str | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        slices: Sequence[Any] = (),
         name: str = "model",
     ) -> None:
         names = check_class_names(name_list(class_names, where="class_names"), where="class_names")
@@ -222,19 +236,35 @@ class Accumulator:
             names, task=task, output=output, threshold=threshold, positive_class=positive_class, scored=False
         )
         self._scratch = _Scratch()
-        self._tally = Tally(names, decision, ledger=self._scratch.ledger, name=name)
+        measured, sliced = validate_metrics(dict(metrics or {}), slices, where="metrics")
+        self._tally = Tally(
+            names, decision, ledger=self._scratch.ledger, name=name, metrics=measured, slices=sliced
+        )
 
-    def add(self, y_true: Any, *, y_pred: Any = None, y_score: Any = None, ids: Any = None) -> "Accumulator":
+    def add(
+        self,
+        y_true: Any,
+        *,
+        y_pred: Any = None,
+        y_score: Any = None,
+        ids: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> "Accumulator":
         """Take one batch: truth, and predictions or scores; arrays, lists or tensors."""
-        undecided = y_pred is None and self._task == "binary" and self._output == "scores"
+        undecided = y_pred is None and self._task != "multiclass" and self._output == "scores"
         if undecided and self._threshold is None:
             raise SpecificationError("threshold: is required for output: scores, in the score's own units")
-        self._tally.add(_array(y_true), y_pred=_array(y_pred), y_score=_array(y_score), ids=ids)
+        columns = (
+            None if attributes is None else {name: _array(values) for name, values in attributes.items()}
+        )
+        self._tally.add(
+            _array(y_true), y_pred=_array(y_pred), y_score=_array(y_score), ids=ids, attributes=columns
+        )
         return self
 
     def result(self) -> EvalResult:
         """Return the result of everything that was added."""
-        return EvalResult(self._tally.result(provenance=_provenance()), self._scratch)
+        return EvalResult(self._tally.result(provenance=_provenance()), self._tally.ledger, self._scratch)
 
 
 def score(
@@ -248,6 +278,9 @@ def score(
     output: Output = "scores",
     positive_class: str | None = None,
     ids: Any = None,
+    attributes: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    slices: Sequence[Any] = (),
     name: str = "model",
 ) -> EvalResult:
     """Score predictions of any framework.
@@ -257,18 +290,28 @@ def score(
         y_pred: The same for predictions.
         y_score: Scores, shape (n, K); decided by argmax or threshold where ``y_pred`` is left out.
         class_names: In output order; by default the sorted names that occur, or 0 to the largest index.
-        task: multiclass or binary.
-        threshold, positive_class: Of a binary task.
+        task: multiclass, binary or multilabel.
+        threshold, positive_class: Of a binary task; the threshold also of a multilabel one.
         output: What ``y_score`` is; undeclared scores are only ranked.
         ids: Unique sample ids.
+        attributes: Further columns, for slices, clusters and units.
+        metrics: What to compute, as the block of a specification: names, averages, interval, cluster, cost, …
+        slices: Attributes to slice by, as in a specification.
         name: Of the run.
     """
     true, pred, scores = _array(y_true), _array(y_pred), _array(y_score)
     names = _default_names(true, pred, scores) if class_names is None else class_names
     accumulator = Accumulator(
-        names, task=task, threshold=threshold, output=output, positive_class=positive_class, name=name
+        names,
+        task=task,
+        threshold=threshold,
+        output=output,
+        positive_class=positive_class,
+        metrics=metrics,
+        slices=slices,
+        name=name,
     )
-    return accumulator.add(true, y_pred=pred, y_score=scores, ids=ids).result()
+    return accumulator.add(true, y_pred=pred, y_score=scores, ids=ids, attributes=attributes).result()
 
 
 def evaluate(
@@ -284,6 +327,8 @@ def evaluate(
     attributes: Sequence[str] | str | None = None,
     select: int | str | None = None,
     positive_class: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    slices: Sequence[Any] = (),
     batch_size: int = 256,
     name: str = "model",
 ) -> EvalResult:
@@ -294,11 +339,13 @@ def evaluate(
         data: A map-style Dataset, or a DataLoader whose data set is walked in order with its own collate
             function and workers.
         class_names: In output order; by default ``model.config.id2label``, then ``dataset.classes``.
-        task: multiclass or binary.
-        threshold, positive_class: Of a binary task.
+        task: multiclass, binary or multilabel.
+        threshold, positive_class: Of a binary task; the threshold also of a multilabel one.
         output: What the model returns: logits, probabilities or scores.
         inputs, labels, attributes: Keys, where items are mappings.
         select: Index or key of the scores in the model's output.
+        metrics: What to compute, as the block of a specification: names, averages, interval, cluster, cost, …
+        slices: Attributes to slice by, as in a specification.
         batch_size: For a Dataset; a DataLoader brings its own.
         name: Of the run.
 
@@ -327,15 +374,13 @@ def evaluate(
     config = getattr(model, "config", None)
     names = _names_of(class_names, config, walked.dataset)
     scratch = _Scratch()
+    decision = make_decision(
+        names, task=task, output=output, threshold=threshold, positive_class=positive_class
+    )
+    measured, sliced = validate_metrics(dict(metrics or {}), slices, where="metrics")
+    asked = asked_of(measured, sliced, class_names=names, decision=decision, scored=True, error=metrics_error)
     setup = Setup(
-        question=Question(
-            name,
-            names,
-            make_decision(
-                names, task=task, output=output, threshold=threshold, positive_class=positive_class
-            ),
-            Measures(task, tuple(default_metrics(task, len(names), scored=True))),
-        ),
+        question=Question(name, asked),
         model=model,
         weights_sha256=None,
         model_facts={**module_facts(model), "output": output},
@@ -347,7 +392,8 @@ def evaluate(
             _keys(inputs),
             labels,
             _keys(attributes),
-            own_indices(walked.dataset, names, "data"),
+            None if task == "multilabel" else own_indices(walked.dataset, names, "data"),
+            multilabel=task == "multilabel",
         ),
         where="data",
         select=select,
@@ -355,7 +401,7 @@ def evaluate(
         device=model_device(model),
         batch_size=walked.batch_size,
         workers=walked.workers,
-        spec={"name": name, "task": task},
+        spec={"name": name, "task": task, "metrics": measured.model_dump(mode="json")},
         run={"batch_size": walked.batch_size, "workers": walked.workers},
     )
     evaluation = measure(
@@ -368,7 +414,7 @@ def evaluate(
     )
     if evaluation.failure is not None:
         raise evaluation.failure
-    return EvalResult(evaluation.result, scratch)
+    return EvalResult(evaluation.result, lambda: scratch.ledger, scratch)
 
 
 def _names_of(class_names: Any, config: Any, dataset: Any) -> tuple[str, ...]:
@@ -394,6 +440,8 @@ def _keys(names: Sequence[str] | str | None) -> Sequence[str]:
 
 def _default_names(*arrays: Any) -> list[str]:
     true, pred, scores = arrays
+    if true is not None and true.ndim == 2:  # noqa: PLR2004 - (n, L)
+        return [str(k) for k in range(true.shape[1])]
     present = [np.asarray(labels) for labels in (true, pred) if labels is not None]
     text = [labels.dtype.kind in "USO" for labels in present]
     if any(text) and not all(text):

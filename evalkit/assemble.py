@@ -1,15 +1,12 @@
-"""Puts a result together from counts and facts, the same for every door."""
+"""Puts a result together from findings and facts, the same for every door."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.count_rows import count_rows
-from evalkit.counts import ConfusionCounts
-from evalkit.decide import Decision
+from evalkit.findings import Asked, Findings
 from evalkit.integrity import IntegrityLog
-from evalkit.result import EvalResult, Partial, counts_fields
-from evalkit.rows import Measures
+from evalkit.result import EvalResult, Partial
 from evalkit.signature import signature
 
 
@@ -19,28 +16,24 @@ class Question:
 
     Attributes:
         name: Of the run.
-        class_names: In output order.
-        decision: The rule from scores to classes; its task is the run's.
-        measures: What to compute.
+        asked: Class names, decision rule, and what to compute.
         classes_assumed: True where the names were taken from the data itself.
     """
 
     name: str
-    class_names: tuple[str, ...]
-    decision: Decision
-    measures: Measures
+    asked: Asked
     classes_assumed: bool = False
 
     @property
     def positive_class(self) -> str | None:
         """The name of the positive class of a binary task."""
-        positive = self.decision.positive
-        return None if positive is None else self.class_names[positive]
+        positive = self.asked.decision.positive
+        return None if positive is None else self.asked.class_names[positive]
 
 
 def assemble(
     question: Question,
-    counts: ConfusionCounts | None,
+    found: Findings | None,
     *,
     n_asked: int,
     n_available: int,
@@ -55,34 +48,34 @@ def assemble(
     run: dict[str, Any],
     provenance: dict[str, Any],
 ) -> EvalResult:
-    """Build the document; without counts it is an invalid run and holds no number."""
-    numbers: dict[str, Any] = {"counts": None, "metrics": ()}
-    if counts is not None:
-        rows = count_rows(counts.matrix, question.class_names, question.measures)
-        numbers = {**counts_fields(counts), "metrics": tuple(rows)}
-    n_samples = n_asked if counts is None else int(counts.n_samples)
+    """Build the document; without findings it is an invalid run and holds no number."""
+    numbers = {"counts": None, "metrics": ()} if found is None else found.fields()
+    asked, grouping = question.asked, question.asked.grouping
+    n_samples = n_asked if found is None else found.n_samples
     return EvalResult.model_construct(
         name=question.name,
-        task=question.decision.task,
-        valid=counts is not None,
+        task=asked.decision.task,
+        valid=found is not None,
         partial=None if n_asked == n_available else Partial(limit=n_asked, of=n_available),
         signature=signature(
-            task=question.decision.task,
+            task=asked.decision.task,
             positive=question.positive_class,
-            class_names=question.class_names,
-            decide=question.decision.described,
-            policy=question.measures.policy,
+            class_names=asked.class_names,
+            decide=asked.decision.described,
+            policy=asked.measures.policy,
             n_samples=n_samples,
             n_excluded=n_excluded,
+            cluster=grouping.cluster,
+            unit=None if grouping.unit is None else "/".join(grouping.unit),
             classes_assumed=question.classes_assumed,
             digests=digests,
             torch_version=torch_version,
             dtype=dtype,
         ),
         digests=dict(digests),
-        class_names=question.class_names,
+        class_names=asked.class_names,
         positive_class=question.positive_class,
-        threshold=question.decision.threshold,
+        threshold=asked.decision.threshold,
         n_samples=n_samples,
         spec=spec,
         integrity=integrity.rows(),

@@ -298,6 +298,8 @@ NO_INTERVAL_TEXTS = {
     "selected_on_test": "chosen on these very samples",
     "binned": "computed from bins",
     "clustered": "none for clustered samples",
+    "no_closed_form": "no closed form",
+    "too_large": "too many samples and classes for it",
     "no_samples_stored": "needs each sample's labels",
 }
 

@@ -1,6 +1,7 @@
 """The rows that counts determine, with their intervals: of a whole run, or of every slice at once."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -71,6 +72,20 @@ def count_columns(
         yield from _reweighted(matrix, measures, by_class=by_class)
 
 
+def trivial(matrix: Array, task: str) -> Array:
+    """Return the counts of a model that always says the commonest class, or label, of the same samples."""
+    simple = np.zeros_like(matrix)
+    support = matrix.sum(axis=-1)
+    if task == "multilabel":
+        said = support[..., 1] > support[..., 0]
+        simple[..., :, 1] = np.where(said[..., None], support, 0)
+        simple[..., :, 0] = np.where(said[..., None], 0, support)
+    else:
+        commonest = support.argmax(axis=-1)
+        np.put_along_axis(simple, commonest[..., None, None], support[..., None], axis=-1)
+    return simple
+
+
 def margins_of(matrix: Array, task: str) -> Margins:
     """Return the margins of counts: of exclusive classes, or of labels."""
     return Margins.of_labels(matrix) if task == "multilabel" else Margins.of(matrix)
@@ -89,15 +104,16 @@ def _with_intervals(
     sampling: Sampling | None,
 ) -> Iterator[Column]:
     values = [item.value(margins) for item in estimands]
+    simple = margins_of(trivial(matrix, measures.task), measures.task)
+    baselines = [None if item.by_class else item.value(simple).value for item in estimands]
     if measures.method == _RESAMPLED and measures.task != "multilabel":
         bounds = percentile_intervals(matrix, [item.value for item in estimands], level=measures.level)
-        for item, value, interval in zip(estimands, values, bounds, strict=True):
-            yield _column(
-                item, value, None if item.kind == "count" else interval, "bootstrap", "zero_variance"
-            )
+        for item, value, interval, baseline in zip(estimands, values, bounds, baselines, strict=True):
+            known, reason = (None, "count") if item.kind == "count" else (interval, "zero_variance")
+            yield replace(_column(item, value, known, "bootstrap", reason), trivial=baseline)
         return
-    for item, value in zip(estimands, values, strict=True):
-        yield _closed(item, value, margins, measures.level, sampling)
+    for item, value, baseline in zip(estimands, values, baselines, strict=True):
+        yield replace(_closed(item, value, margins, measures.level, sampling), trivial=baseline)
 
 
 def _closed(

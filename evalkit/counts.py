@@ -153,6 +153,30 @@ class LabelCounter:
         self._pairs, self._waiting = [], 0
 
 
+class LabelSetCounter:
+    """Counts batches of label sets: one table of 2 x 2 a label, rows false and true."""
+
+    def __init__(self, n_labels: int) -> None:
+        self._matrix = np.zeros((n_labels, 2, 2), np.int64)
+
+    def add(self, y_true: NDArray[np.bool_], y_pred: NDArray[np.bool_]) -> None:
+        """Take label sets, each of shape (n, L)."""
+        both, true, pred = (y_true & y_pred).sum(axis=0), y_true.sum(axis=0), y_pred.sum(axis=0)
+        self._matrix[:, 1, 1] += both
+        self._matrix[:, 1, 0] += true - both
+        self._matrix[:, 0, 1] += pred - both
+        self._matrix[:, 0, 0] += len(y_true) - true - pred + both
+
+    def result(self) -> ConfusionCounts:
+        """Return the counts of everything that was added, shape (L, 2, 2)."""
+        return ConfusionCounts(self._matrix)
+
+
+def counter_of(task: str, n_classes: int) -> "LabelCounter | LabelSetCounter":
+    """Return the counter of a task."""
+    return LabelSetCounter(n_classes) if task == "multilabel" else LabelCounter(n_classes)
+
+
 def _labels(values: ArrayLike, n_classes: int) -> Counts:
     labels = np.asarray(values)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):

@@ -17,9 +17,9 @@ class Decision:
 
     Attributes:
         task: ``multiclass`` decides by argmax, the lowest index on a tie; ``binary`` by
-            score(positive) >= threshold in float64, never by argmax.
+            score(positive) >= threshold in float64, never by argmax; ``multilabel`` the same for each label.
         output: What the model returns; for logits the threshold is one of probability.
-        positive: The index of the positive class; None for multiclass.
+        positive: The index of the positive class of a binary task.
         threshold: None for multiclass.
     """
 
@@ -28,29 +28,42 @@ class Decision:
     positive: int | None = None
     threshold: float | None = None
 
-    def decide(self, outputs: NDArray[Any]) -> tuple[Ints, int]:
-        """Return the predicted classes, shape (n,), and the number of ties.
+    def decide(self, outputs: NDArray[Any]) -> tuple[NDArray[Any], int]:
+        """Return the predicted classes (n,), or label sets (n, L) as booleans, and the number of ties.
 
         Args:
-            outputs: Finite, float32 or float64, shape (n, K).
+            outputs: Finite, float32 or float64, shape (n, K); binary ones from :meth:`two_columns`.
         """
-        if self.positive is None or self.threshold is None:
+        if self.threshold is None:
             top = outputs.max(axis=1, keepdims=True)
             n_ties = int(((outputs == top).sum(axis=1) > 1).sum())
             return outputs.argmax(axis=1).astype(np.int64), n_ties
-        score = self._positive_score(outputs.astype(np.float64))
+        score = self._scores(outputs.astype(np.float64))
+        n_ties = int((score == self.threshold).sum())
+        if self.positive is None:
+            return score >= self.threshold, n_ties
         chosen = np.where(score >= self.threshold, self.positive, 1 - self.positive)
-        return chosen.astype(np.int64), int((score == self.threshold).sum())
+        return chosen.astype(np.int64), n_ties
 
-    def _positive_score(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        assert self.positive is not None
+    def two_columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return one column of the positive class, shape (n, 1), as two in class order.
+
+        The other one is what makes the same decision: 1 - p, logit 0, or the opposite score.
+        """
+        if self.positive is None or outputs.shape[1] != 1:
+            return outputs
+        score = outputs[:, 0].astype(np.float64)
+        other = {"probabilities": 1 - score, "logits": np.zeros(len(score)), "scores": -score}[self.output]
+        columns = (other, score) if self.positive == 1 else (score, other)
+        return np.stack(columns, axis=1)
+
+    def _scores(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the threshold is held against: probabilities, or declared scores."""
+        if self.positive is None:
+            return sigmoid(outputs) if self.output == "logits" else outputs
         positive = outputs[:, self.positive]
-        if self.output != "logits":
-            return positive
         # The softmax of two logits, written so that equal logits give exactly 0.5.
-        difference = positive - outputs[:, 1 - self.positive]
-        with np.errstate(over="ignore"):
-            return np.asarray(1 / (1 + np.exp(-difference)))
+        return sigmoid(positive - outputs[:, 1 - self.positive]) if self.output == "logits" else positive
 
     @property
     def described(self) -> str:
@@ -60,4 +73,10 @@ class Decision:
     @property
     def text(self) -> str:
         """The rule as it stands in a signature, without the threshold's value."""
-        return "argmax" if self.positive is None else "threshold"
+        return "argmax" if self.threshold is None else "threshold"
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 / (1 + exp(-x)): exactly 0.5 at 0, and 0 far below it."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-logits)))

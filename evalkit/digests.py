@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,17 +60,25 @@ class DataDigest:
         self._names = list(class_names)
         ranks = {name: rank for rank, name in enumerate(sorted(class_names))}
         self._ranks = np.array([ranks[name] for name in class_names], dtype="<i8")
+        self._order = np.argsort(np.array([ranks[name] for name in class_names]))
         self._header = _names_bytes(sorted(class_names))
         self._positional = hashlib.sha256(self._header)
         self._named = OrderFreeDigest()
 
-    def add(self, y_true: NDArray[np.int64], ids: Sequence[str] | None) -> None:
-        """Take class indices, shape (n,), and the ids of the samples, where they have any."""
+    def add(self, y_true: NDArray[Any], ids: Sequence[str] | None) -> None:
+        """Take class indices (n,), or label sets (n, L), and the ids of the samples, where they have any."""
+        several = y_true.ndim == 2  # noqa: PLR2004 - (n, L)
         if ids is None:
-            self._positional.update(self._ranks[y_true].tobytes())
+            ranked = np.packbits(y_true[:, self._order], axis=1) if several else self._ranks[y_true]
+            self._positional.update(ranked.tobytes())
         else:
-            labels = [self._names[label] for label in y_true.tolist()]
+            labels = self._label_sets(y_true) if several else [self._names[k] for k in y_true.tolist()]
             self._named += OrderFreeDigest.of(_names_bytes(pair) for pair in zip(ids, labels, strict=True))
+
+    def _label_sets(self, y_true: NDArray[Any]) -> list[str]:
+        """Name the labels of each sample, sorted; the length before each keeps them apart."""
+        sets = [sorted(self._names[k] for k in np.flatnonzero(row).tolist()) for row in y_true]
+        return [_names_bytes(labels).decode("latin-1") for labels in sets]
 
     def hexdigest(self) -> str:
         """Return 64 hexadecimal digits."""

@@ -5,7 +5,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -15,8 +15,17 @@ from evalkit.compare import Pair
 from evalkit.display import quoted, show, tell_apart
 from evalkit.errors import SpecificationError, listed, nearest
 from evalkit.result import EvalResult
-from evalkit.rows import MetricRow, RowKey, asked_metric, describe, possible_keys, row_key
-from evalkit.spec import GateSpec, SourceMap
+from evalkit.rows import (
+    MIN_SUPPORT,
+    MetricRow,
+    RowKey,
+    asked_metric,
+    bin_names,
+    describe,
+    possible_keys,
+    row_key,
+)
+from evalkit.spec import GateSpec, KeyPath, SourceMap
 from evalkit.verdict import Baseline, Check, Outcome, Rule, Verdict, worst
 
 MAX_UNREADABLE = 0.01
@@ -48,7 +57,12 @@ def clears(value: float | None, limit: float, *, at_least: bool) -> bool:
 
 
 def plan_gates(
-    gates: Sequence[GateSpec], class_names: Sequence[str], source: SourceMap, *, task: str
+    gates: Sequence[GateSpec],
+    class_names: Sequence[str],
+    source: SourceMap,
+    *,
+    task: str,
+    slices: Sequence[Any] = (),
 ) -> tuple[PlannedGate, ...]:
     """Find the row of each gate, before anything is measured.
 
@@ -57,12 +71,13 @@ def plan_gates(
         class_names: Of the run.
         source: Where they were written.
         task: Of the run.
+        slices: The run's slices, as in its specification.
 
     Raises:
         SpecificationError: A gate names no row that these classes and the catalogue make possible.
     """
     return tuple(
-        PlannedGate(index, gate, _find_row(gate, class_names, task, source, index))
+        PlannedGate(index, gate, _find_row(gate, class_names, task, source, index, slices))
         for index, gate in enumerate(gates)
     )
 
@@ -101,8 +116,16 @@ def judge(
     )
 
 
-def _find_row(gate: GateSpec, class_names: Sequence[str], task: str, source: SourceMap, index: int) -> RowKey:
+def _find_row(
+    gate: GateSpec,
+    class_names: Sequence[str],
+    task: str,
+    source: SourceMap,
+    index: int,
+    slices: Sequence[Any],
+) -> RowKey:
     path = ("gates", index)
+    _check_slice(gate, slices, source, path)
     try:
         metric = find_metric(gate.metric)
     except SpecificationError as error:
@@ -115,11 +138,32 @@ def _find_row(gate: GateSpec, class_names: Sequence[str], task: str, source: Sou
         if getattr(gate, name) is not None and name not in metric.params:
             raise source.error((*path, name), f"{metric.slug} has no parameter {name}")
     _, params = asked_metric(metric.slug, k=gate.k, beta=gate.beta)
-    key = row_key(metric.slug, params=params, average=gate.average, class_name=gate.class_)
-    if key not in possible_keys(metric, class_names, task=task, params=params):
+    shared: dict[str, Any] = {"params": params, "slice_": gate.slice}
+    key = row_key(metric.slug, average=gate.average, class_name=gate.class_, **shared)
+    if gate.slice is not None and metric.needs != "counts":
+        raise source.error((*path, "slice"), f"{metric.slug} is not computed in slices")
+    if key not in possible_keys(metric, class_names, task=task, **shared):
         hint = _candidates(metric, class_names, task)
         raise source.error(path, f"{describe(key)} is no row of a {task} run", hint=hint)
     return key
+
+
+def _check_slice(gate: GateSpec, slices: Sequence[Any], source: SourceMap, path: KeyPath) -> None:
+    """Refuse a slice of columns that are not declared, or of a bin that does not exist."""
+    if gate.slice is None:
+        return
+    for by in slices:
+        columns = [by] if isinstance(by, str) else list(by)
+        if set(columns) != set(gate.slice):
+            continue
+        if isinstance(by, Mapping):
+            names = bin_names([float(str(edge)) for edge in by[columns[0]]])
+            if gate.slice[columns[0]] not in names:
+                raise source.error((*path, "slice", columns[0]), f"expected one of {listed(names)}")
+        return
+    declared = [by if isinstance(by, str) else " and ".join(by) for by in slices]
+    hint = f"Declared are: {listed(declared)}" if declared else "Declare data.slices"
+    raise source.error((*path, "slice"), "is no declared slice", hint=hint)
 
 
 def _candidates(metric: Metric, class_names: Sequence[str], task: str) -> str | None:
@@ -148,6 +192,8 @@ def _check(
         metric=planned.key[0],
         average=planned.key[2],
         class_name=planned.key[3],
+        params=dict(planned.key[1]),
+        slice=None if planned.key[4] is None else dict(planned.key[4]),
         advisory=planned.gate.advisory,
         **found,
     )
@@ -227,8 +273,15 @@ def _unknown(result: EvalResult, row: MetricRow | None) -> tuple[str, str] | Non
         return "unreadable", f"{unreadable} of {found} samples could not be read, over 1 %"
     if row is None:
         return "missing", "the run does not have this row"
+    return _unknown_value(row)
+
+
+def _unknown_value(row: MetricRow) -> tuple[str, str] | None:
     if row.value is None:
         return "undefined", f"the value is undefined ({_why(row)})"
+    support = row.n_samples if row.denominator is None else row.denominator
+    if row.slice is not None and support < MIN_SUPPORT:
+        return "insufficient", f"{support} samples are too few, {MIN_SUPPORT} are needed"
     return None
 
 

@@ -59,6 +59,22 @@ def class_indices(values: NDArray[Any], class_names: Sequence[str], *, where: st
     return match_labels(values, names, where=where) if names else integral_labels(values, where=where)
 
 
+def label_sets(values: NDArray[Any], class_names: Sequence[str], *, where: str) -> NDArray[np.bool_]:
+    """Return label sets as booleans, shape (n, L); DataError unless every cell is 0 or 1."""
+    if values.ndim != 2 or values.shape[1] != len(class_names):  # noqa: PLR2004 - (n, L)
+        raise DataError(
+            f"{where}: expected label sets of shape (n, {len(class_names)}), got {values.shape}",
+            hint="One column a label, in the order of the class names",
+        )
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{where}: expected 0 and 1 for each label, got {values.dtype}")
+    wrong = np.flatnonzero(((values != 0) & (values != 1)).any(axis=1))
+    if wrong.size:
+        shown = listed([f"row {row}: {values[row].tolist()}" for row in wrong[:2].tolist()])
+        raise DataError(f"{where}: {wrong.size} rows hold other values than 0 and 1 ({shown})")
+    return values.astype(bool)
+
+
 def is_missing(value: object) -> bool:
     """Return whether a cell holds nothing: None, NaN, or what pandas writes for it."""
     return value is None or type(value).__name__ in _MISSING or (isinstance(value, float) and value != value)  # noqa: PLR0124

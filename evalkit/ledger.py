@@ -36,15 +36,15 @@ class PredictionBatch:
 
     Attributes:
         index: Positions in the data set, int64, shape (n,).
-        y_true, y_pred: Class indices, int64, shape (n,).
+        y_true, y_pred: Class indices, int64, shape (n,); of a multilabel task booleans, shape (n, L).
         outputs: What the model returned, float32 or float64, shape (n, K); None where only classes are known.
         ids: Sample ids, or None where samples are known by position.
         attributes: Further columns by name, each of shape (n,).
     """
 
     index: Ints
-    y_true: Ints
-    y_pred: Ints
+    y_true: NDArray[Any]
+    y_pred: NDArray[Any]
     outputs: NDArray[Any] | None
     ids: Sequence[str] | None = None
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -70,11 +70,14 @@ def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
     Probabilities are softmax in float64, stored as float32; declared probabilities and scores are stored as
     they are. ``true_rank`` is 0 for the best: #(greater) + #(equal, lower index). ``logloss`` comes from
     log-softmax for logits and is clipped at float64's epsilon for probabilities; it, ``brier`` and the
-    probabilities are null for mere scores.
+    probabilities are null for mere scores. Of label sets probabilities are sigmoids, and the two losses means
+    over labels.
     """
     named = _named_columns(batch)
     if batch.outputs is None:
         return named | _unscored(len(batch.index)) | dict(batch.attributes)
+    if batch.y_true.ndim == 2:  # noqa: PLR2004 - (n, L)
+        return named | _label_columns(batch, output) | dict(batch.attributes)
     raw = batch.outputs.astype(np.float64)
     rows = np.arange(len(raw))
     log_p = _log_softmax(raw) if output == "logits" else None
@@ -95,9 +98,38 @@ def _named_columns(batch: PredictionBatch) -> dict[str, Any]:
     return {
         "index": batch.index,
         "sample_id": [str(i) for i in batch.index.tolist()] if batch.ids is None else list(batch.ids),
-        "y_true": batch.y_true.astype(np.int32),
-        "y_pred": batch.y_pred.astype(np.int32),
+        "y_true": _classes(batch.y_true),
+        "y_pred": _classes(batch.y_pred),
     }
+
+
+def _classes(labels: NDArray[Any]) -> Any:
+    """Return class indices as they are, label sets as lists of indices."""
+    if labels.ndim == 1:
+        return labels.astype(np.int32)
+    rows, indices = np.nonzero(labels)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(labels)))])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(indices, pa.int32()))
+
+
+def _label_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
+    """Compute the score columns of label sets; what belongs to exclusive classes is null."""
+    assert batch.outputs is not None
+    raw = batch.outputs.astype(np.float64)
+    nothing = _unscored(len(raw))
+    if output == "scores":
+        return nothing | _score_columns(raw.astype(np.float32))
+    scores = raw
+    with np.errstate(over="ignore"):
+        if output == "logits":
+            # -log sigmoid(x) = log(1 + exp(-x)), of the true side of each label.
+            loss = np.logaddexp(0, np.where(batch.y_true, -raw, raw))
+            scores = 1 / (1 + np.exp(-raw))
+        else:
+            eps = np.finfo(np.float64).eps
+            loss = -np.log(np.clip(np.where(batch.y_true, raw, 1 - raw), eps, 1 - eps))
+    losses = {"logloss": loss.mean(axis=1), "brier": ((scores - batch.y_true) ** 2).mean(axis=1)}
+    return nothing | losses | _score_columns(scores.astype(np.float32))
 
 
 def _unscored(n_samples: int) -> dict[str, Any]:

@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from evalkit.assemble import Question, assemble
 from evalkit.checkpoints.data import dtype_name
-from evalkit.counts import ConfusionCounts, LabelCounter
+from evalkit.counts import ConfusionCounts, counter_of
 from evalkit.datasets import Source
 from evalkit.digests import DataDigest
 from evalkit.errors import DataError, InvalidRunError, ModelError
-from evalkit.inference import Inference, batch_list, evaluation_mode, predict
+from evalkit.findings import Findings, find
+from evalkit.inference import Inference, batch_list, evaluation_mode, predict, relabelled
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
-from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch, open_ledger
 from evalkit.result import EvalResult
+from evalkit.samples import DEFAULT_MEMORY, Samples, read_samples
 
 Progress = Callable[[int, int], None]
 
@@ -40,6 +42,10 @@ class Setup:
         default_select: The same where ``select`` is None and the output is no tensor.
         device, batch_size, workers: How to run.
         exclude: Leave unreadable samples out instead of refusing.
+        n_outputs: Of the model; by default as many as there are class names.
+        valid: The outputs that count, as indices into all that the model has; None for all.
+        memory: How many bytes of scores may be held at once.
+        chosen_on: Digest of the data that the threshold was chosen on.
         spec: The resolved specification without ``run``; run: that block.
     """
 
@@ -55,8 +61,17 @@ class Setup:
     workers: int
     exclude: bool = False
     default_select: str | None = None
+    valid: NDArray[np.int64] | None = None
+    memory: int = DEFAULT_MEMORY
+    chosen_on: str | None = None
     spec: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
+    n_outputs: int = 0
+
+    def __post_init__(self) -> None:
+        """Take the number of class names where nothing else is said."""
+        if not self.n_outputs:
+            object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +115,8 @@ def measure(
     run = _Run(setup, integrity, clock, limit)
     try:
         counts = run.count(ledger, progress)
-        return Evaluation(run.document(counts, provenance), None)
+        found = find(setup.question.asked, counts, lambda: run.samples(ledger))
+        return Evaluation(run.document(found, provenance), None)
     except InvalidRunError as error:
         ledger.unlink(missing_ok=True)
         integrity.record(error.check, "fail", error.message)
@@ -120,7 +136,8 @@ class _Run:
         if self.n_asked == 0:
             raise DataError(f"{setup.where}: holds no samples")
         self.state = Inference(np.zeros(self.n_asked, np.uint8))
-        self.data = DataDigest(setup.question.class_names)
+        self.data = DataDigest(setup.question.asked.class_names)
+        self.n_evaluated = 0
         self.seconds = 0.0
 
     def count(self, ledger: Path, progress: Progress) -> ConfusionCounts:
@@ -128,8 +145,9 @@ class _Run:
         setup = self.setup
         self._check_labels()
         before, start = model_digest(setup.model), self.clock()
-        counter = LabelCounter(len(setup.question.class_names))
-        with open_ledger(ledger, setup.question.decision.output) as writer, evaluation_mode(setup.model):
+        asked = setup.question.asked
+        counter: Any = counter_of(asked.measures.task, len(asked.class_names))
+        with open_ledger(ledger, asked.decision.output) as writer, evaluation_mode(setup.model):
             for batch in self._predict(self.n_asked, self.state, setup.workers):
                 counter.add(batch.y_true, batch.y_pred)
                 self.data.add(batch.y_true, batch.ids)
@@ -138,20 +156,34 @@ class _Run:
         self.seconds = self.clock() - start
         self.state.check_complete()
         check_unchanged(before, model_digest(setup.model))
-        counts = counter.result()
+        counts: ConfusionCounts = counter.result()
         self._check_sum(counts)
+        if setup.chosen_on is not None and setup.chosen_on == self.data.hexdigest():
+            raise DataError(
+                "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
+            )
         checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
-        self.integrity.ok(
-            [*checks, "probabilities"] if setup.question.decision.output == "probabilities" else checks
-        )
+        self.integrity.ok([*checks, "probabilities"] if asked.decision.output == "probabilities" else checks)
         return counts
+
+    def samples(self, ledger: Path) -> Samples:
+        """Read what the run wrote down."""
+        asked = self.setup.question.asked
+        return read_samples(
+            ledger,
+            task=asked.measures.task,
+            n_classes=len(asked.class_names),
+            attributes=asked.grouping.columns,
+            memory=self.setup.memory,
+        )
 
     def _check_sum(self, counts: ConfusionCounts) -> None:
         n_evaluated = self.state.n_evaluated
         if n_evaluated == 0:
             raise DataError(f"{self.setup.where}: none of {self.n_asked} samples can be read")
-        if int(counts.n_samples) != n_evaluated:
+        if (counts.n_samples != n_evaluated).any():
             raise InvalidRunError(f"counts sum to {counts.n_samples}, not {n_evaluated}", check="seen_once")
+        self.n_evaluated = n_evaluated
 
     def _check_labels(self) -> None:
         """Refuse labels outside the classes; where the classes are the mistake, say that instead."""
@@ -159,7 +191,7 @@ class _Run:
         if labels is None:
             return
         try:
-            check_range(labels, n_classes=len(self.setup.question.class_names), where=self.setup.where)
+            relabelled(labels, self.setup.valid, n_classes=self.setup.n_outputs, where=self.setup.where)
         except DataError:
             with suppress(InvalidRunError), evaluation_mode(self.setup.model):
                 next(self._predict(1, Inference(np.zeros(1, np.uint8)), 0), None)
@@ -171,8 +203,9 @@ class _Run:
             setup.model,
             setup.source,
             batch_list(n_samples, setup.batch_size),
-            decision=setup.question.decision,
-            n_classes=len(setup.question.class_names),
+            decision=setup.question.asked.decision,
+            n_outputs=setup.n_outputs,
+            valid=setup.valid,
             select=setup.select,
             default_select=setup.default_select,
             device=setup.device,
@@ -182,14 +215,14 @@ class _Run:
             state=state,
         )
 
-    def document(self, counts: ConfusionCounts | None, provenance: dict[str, Any]) -> EvalResult:
-        """Write down what was found; without counts the run is invalid and holds no number."""
+    def document(self, found: Findings | None, provenance: dict[str, Any]) -> EvalResult:
+        """Write down what was found; without findings the run is invalid and holds no number."""
         setup, state = self.setup, self.state
-        n_samples = self.n_asked if counts is None else int(counts.n_samples)
+        n_samples = self.n_asked if found is None else self.n_evaluated
         complete = state.inputs.n_items == n_samples
         return assemble(
             setup.question,
-            counts,
+            found,
             n_asked=self.n_asked,
             n_available=len(setup.source),
             n_excluded=len(state.unreadable),
@@ -203,16 +236,16 @@ class _Run:
             integrity=self.integrity,
             spec=setup.spec,
             model={**setup.model_facts, "output_dtype": state.output_dtype or None},
-            data=self._data_facts(counts),
+            data=self._data_facts(),
             run=self._run_facts(n_samples),
             provenance=provenance,
         )
 
-    def _data_facts(self, counts: ConfusionCounts | None) -> dict[str, Any]:
+    def _data_facts(self) -> dict[str, Any]:
         state = self.state
         return {
             **self.setup.source.facts(),
-            "n_evaluated": 0 if counts is None else int(counts.n_samples),
+            "n_evaluated": self.n_evaluated,
             "n_unreadable": len(state.unreadable),
             "unreadable": [f"{lost.name}: {lost.reason}" for lost in state.unreadable[:100]],
             "modes": dict(sorted(state.modes.items())),

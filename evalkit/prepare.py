@@ -1,10 +1,14 @@
 """From a specification to a setup: checkpoint, class names, model and data, each checked before the loop."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from evalkit.asking import asked_of
 from evalkit.assemble import Question
 from evalkit.checkpoints.contract import (
     ClassContract,
@@ -21,16 +25,20 @@ from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
 from evalkit.datasets import Source, check_data, open_source
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.decide import Decision
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, nearest
 from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.measure import Setup, module_facts
-from evalkit.metrics import Policy
-from evalkit.metrics.prevalence import stated_shares
-from evalkit.rows import Measures, asked_metric, default_metrics
-from evalkit.spec import Loaded, ModelSpec
+from evalkit.result import read_result
+from evalkit.spec import Loaded, ModelSpec, ThresholdFrom
 
 DEFAULT_THRESHOLD = 0.5
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?b|b)", re.IGNORECASE)
+_UNITS = {"b": 1} | {
+    f"{letter}{i}b": (1024 if i else 1000) ** power
+    for power, letter in enumerate("kmg", 1)
+    for i in ("", "i")
+}
 _INTEGRITY = {
     "crc_verified": ("ok", "the file's checksums hold"),
     "crc_not_recorded": ("warn", "the file carries no checksums"),
@@ -114,8 +122,20 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
         ModelError, CheckpointError, DataError: Whatever cannot be built or is refused.
     """
     loaded, names = opened.loaded, opened.contract.names
-    spec = loaded.spec
-    decision, device = _decision(loaded, names), pick_device(spec.run.device)
+    spec, device = loaded.spec, pick_device(loaded.spec.run.device)
+    valid = _valid(loaded, names)
+    kept = names if valid is None else tuple(names[k] for k in valid.tolist())
+    decision, chosen_on = _decision(loaded, kept)
+    asked = asked_of(
+        spec.metrics,
+        spec.data.slices,
+        class_names=kept,
+        decision=decision,
+        gates=spec.gates,
+        scored=True,
+        error=loaded.source.error,
+    )
+    memory = _bytes(loaded)
     torch.manual_seed(spec.run.seed)
     factory = spec.model.factory or ""
     model = build_model(factory, _arguments(opened), base=loaded.base)
@@ -123,13 +143,7 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
     _record_integrity(integrity, weights, pinned=spec.model.sha256 is not None)
     source, preprocessing = _open_source(opened, names)
     return Setup(
-        question=Question(
-            name=spec.name,
-            class_names=names,
-            decision=decision,
-            measures=_measures(loaded, names),
-            classes_assumed=opened.contract.assumed,
-        ),
+        question=Question(spec.name, asked, opened.contract.assumed),
         model=model.to(device),
         weights_sha256=opened.checkpoint.sha256,
         model_facts={
@@ -147,49 +161,13 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
         batch_size=spec.run.batch_size,
         workers=spec.run.workers,
         exclude=spec.data.on_unreadable == "exclude",
+        valid=valid,
+        n_outputs=len(names),
+        memory=memory,
+        chosen_on=chosen_on,
         spec=loaded.document(),
         run=spec.run.model_dump(mode="json"),
     )
-
-
-def _measures(loaded: Loaded, names: tuple[str, ...]) -> Measures:
-    """Say what to compute: the defaults, what the specification adds, and every gate's metric."""
-    spec = loaded.spec
-    asked = default_metrics(spec.task, len(names), scored=True)
-    asked += [asked_metric(name) for name in (() if spec.metrics.names == "default" else spec.metrics.names)]
-    asked += [asked_metric(gate.metric, k=gate.k, beta=gate.beta) for gate in spec.gates]
-    unique = {(slug, tuple(params.items())): (slug, params) for slug, params in asked}
-    kinds = [*spec.metrics.averages, *(gate.average for gate in spec.gates if gate.average)]
-    return Measures(
-        task=spec.task,
-        asked=tuple(unique.values()),
-        averages=tuple(dict.fromkeys(kinds)),
-        policy=Policy(spec.metrics.classes, spec.metrics.zero_division),
-        level=spec.metrics.interval,
-        method=spec.metrics.interval_method,
-        cost=_cost(loaded, names),
-        prevalence=_prevalence(loaded, names),
-    )
-
-
-def _cost(loaded: Loaded, names: tuple[str, ...]) -> tuple[tuple[float, ...], ...] | None:
-    declared = loaded.spec.metrics.cost
-    if declared is None:
-        return None
-    if [len(row) for row in declared] != [len(names)] * len(names):
-        raise loaded.source.error(
-            ("metrics", "cost"), f"expected {len(names)} rows of {len(names)} numbers, in class order"
-        )
-    return tuple(tuple(float(str(value)) for value in row) for row in declared)
-
-
-def _prevalence(loaded: Loaded, names: tuple[str, ...]) -> tuple[float, ...] | None:
-    positive = positive_index(loaded, names)
-    declared: Any = loaded.spec.metrics.prevalence
-    try:
-        return stated_shares(declared, names, None if positive is None else names[positive])
-    except ValueError as error:
-        raise loaded.source.error(("metrics", "prevalence"), str(error)) from error
 
 
 def _arguments(opened: Opened) -> dict[str, Any]:
@@ -224,9 +202,50 @@ def _record_integrity(integrity: IntegrityLog, weights: LoadedWeights, *, pinned
     integrity.record("file_integrity", "ok" if status == "ok" else "warn", text)
 
 
-def _decision(loaded: Loaded, class_names: tuple[str, ...]) -> Decision:
-    model, positive = loaded.spec.model, positive_index(loaded, class_names)
-    if positive is None:
-        return Decision(loaded.spec.task, model.output)
-    threshold = DEFAULT_THRESHOLD if model.threshold is None else float(str(model.threshold))
-    return Decision(loaded.spec.task, model.output, positive, threshold)
+def _valid(loaded: Loaded, names: tuple[str, ...]) -> NDArray[np.int64] | None:
+    """Return the positions of the classes that count, in output order; None for all."""
+    declared = loaded.spec.model.valid_classes
+    if declared is None:
+        return None
+    path = ("model", "valid_classes")
+    for name in declared:
+        if name not in names:
+            raise loaded.source.error(path, f"{name!r} is not a class name{nearest(name, names)}")
+    return np.array([k for k, name in enumerate(names) if name in declared], np.int64)
+
+
+def _decision(loaded: Loaded, class_names: tuple[str, ...]) -> tuple[Decision, str | None]:
+    """Return the rule, and the digest of the data that its threshold was chosen on."""
+    spec, positive = loaded.spec, positive_index(loaded, class_names)
+    if spec.task == "multiclass":
+        return Decision(spec.task, spec.model.output), None
+    declared, chosen_on = spec.model.threshold, None
+    if isinstance(declared, ThresholdFrom):
+        threshold, chosen_on = _threshold_of(loaded, declared)
+    else:
+        threshold = DEFAULT_THRESHOLD if declared is None else float(str(declared))
+    return Decision(spec.task, spec.model.output, positive, threshold), chosen_on
+
+
+def _threshold_of(loaded: Loaded, declared: ThresholdFrom) -> tuple[float, str | None]:
+    """Take the threshold that was best on another run, and the digest of its data."""
+    other = read_result(loaded.resolve(declared.from_))
+    for point in other.curves.get("operating_points") or ():
+        if point.get("name") == declared.choose:
+            return float(point["threshold"]), other.digests.get("data")
+    raise loaded.source.error(
+        ("model", "threshold", "from"), f"{declared.from_} has no operating point {declared.choose}"
+    )
+
+
+def _bytes(loaded: Loaded) -> int:
+    """Read a size such as 512 MiB."""
+    declared = loaded.spec.metrics.score_memory
+    if isinstance(declared, int):
+        return declared
+    match = _SIZE.fullmatch(declared.strip())
+    if match is None:
+        raise loaded.source.error(
+            ("metrics", "score_memory"), f"expected a size such as 512 MiB, got {declared!r}"
+        )
+    return int(float(match[1]) * _UNITS[match[2].lower()])

@@ -5,6 +5,7 @@ Left of it are models and tensors, right of it only documents.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -12,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, model_validator
 
 from evalkit.catalogue import METRICS
-from evalkit.count_rows import count_rows
+from evalkit.count_rows import count_columns, count_rows, margins_of, members_of
 from evalkit.counts import ConfusionCounts
 from evalkit.documents import format_json, read_json
 from evalkit.errors import DocumentError
@@ -64,18 +65,48 @@ class Partial(BaseModel):
     of: Count
 
 
+Cells = tuple[tuple[Count, ...], ...] | tuple[tuple[tuple[Count, ...], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far a metric of a slice is from the same metric of all other samples."""
+
+    metric: str
+    params: dict[str, int | float | str]
+    average: str | None
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRow:
+    """One slice: column to value, its counts, and its differences from the rest.
+
+    ``insufficient`` says that it has fewer samples than anything should be concluded from.
+    """
+
+    slice: dict[str, bool | int | float | str]
+    n_samples: int
+    insufficient: bool
+    counts: Cells | None
+    differences: tuple[Difference, ...] = ()
+    counts_sparse: tuple[tuple[Count, Count, Count], ...] | None = None
+
+
 class EvalResult(BaseModel):
     """Everything that one run found out; immutable.
 
     ``counts`` is dense, shape (K, K), up to K = 256; above, ``counts_sparse`` holds (true, predicted, count)
-    triples. An invalid run has neither, and no metrics.
+    triples. Of a multilabel task it is (L, 2, 2). An invalid run has neither, and no metrics.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     schema_: Annotated[Literal["evalkit.result/1"], Field(alias="schema")] = SCHEMA
     name: StrictStr
-    task: Literal["binary", "multiclass"]
+    task: Literal["binary", "multiclass", "multilabel"]
     valid: bool
     partial: Partial | None
     signature: StrictStr
@@ -85,9 +116,12 @@ class EvalResult(BaseModel):
     threshold: float | None
     n_samples: Count
     spec: dict[StrictStr, Any]
-    counts: tuple[tuple[Count, ...], ...] | None
+    counts: Cells | None
     counts_sparse: tuple[tuple[Count, Count, Count], ...] | None = None
     metrics: tuple[MetricRow, ...]
+    slices: tuple[SliceRow, ...] = ()
+    curves: dict[StrictStr, Any] = {}
+    calibration: dict[StrictStr, Any] = {}
     integrity: tuple[IntegrityRow, ...]
     model: dict[StrictStr, Any]
     data: dict[StrictStr, Any]
@@ -97,13 +131,26 @@ class EvalResult(BaseModel):
     @property
     def confusion(self) -> ConfusionCounts | None:
         """The counts as the mergeable state; None for an invalid run."""
+        return self._counts_of(self.counts, self.counts_sparse)
+
+    def counts_of_slice(self, row: SliceRow) -> ConfusionCounts:
+        """Return the counts of a slice; ValueError where it has none."""
+        found = self._counts_of(row.counts, row.counts_sparse)
+        if found is None:
+            raise ValueError("slices: a slice has no counts")
+        return found
+
+    def _counts_of(self, counts: Any, sparse: Any) -> ConfusionCounts | None:
         size = len(self.class_names)
-        if self.counts is not None:
-            return ConfusionCounts(np.array(self.counts, np.int64).reshape(size, size))
-        if self.counts_sparse is None:
+        shape = (size, 2, 2) if self.task == "multilabel" else (size, size)
+        if counts is not None:
+            return ConfusionCounts(np.array(counts, np.int64).reshape(shape))
+        if sparse is None:
             return None
-        matrix = np.zeros((size, size), np.int64)
-        cells = np.array(self.counts_sparse, np.int64).reshape(-1, 3)
+        matrix = np.zeros(shape, np.int64)
+        cells = np.array(sparse, np.int64).reshape(-1, 3)
+        if cells.size and not 0 <= cells[:, :2].min() <= cells[:, :2].max() < size:
+            raise ValueError(f"counts_sparse: a class index is not below {size}")
         np.add.at(matrix, (cells[:, 0], cells[:, 1]), cells[:, 2])
         return ConfusionCounts(matrix)
 
@@ -141,7 +188,7 @@ class EvalResult(BaseModel):
         document = self.model_dump(mode="json", by_alias=True)
         if self.counts_sparse is None:
             del document["counts_sparse"]
-        lists = frozenset({"counts", "metrics", "integrity"})
+        lists = frozenset({"counts", "metrics", "slices", "integrity"})
         return format_json(document, line_lists=lists)
 
     @model_validator(mode="after")
@@ -155,12 +202,11 @@ class EvalResult(BaseModel):
             if self.metrics or self.counts is not None or self.counts_sparse is not None:
                 raise ValueError("an invalid run has no counts and no metrics")
             return self
-        if self.counts is not None and any(len(row) != size for row in (self.counts, *self.counts)):
-            raise ValueError(f"counts: expected {size} x {size}")
-        if self.counts_sparse is not None and any(max(i, j) >= size for i, j, _ in self.counts_sparse):
-            raise ValueError(f"counts_sparse: a class index is not below {size}")
+        shape = (size, 2, 2) if self.task == "multilabel" else (size, size)
+        if self.counts is not None and not _has_shape(self.counts, shape):
+            raise ValueError(f"counts: expected {' x '.join(map(str, shape))}")
         confusion = self.confusion
-        if confusion is None or int(confusion.n_samples) != self.n_samples:
+        if confusion is None or (confusion.n_samples[..., None] != self.n_samples).any():
             raise ValueError(f"counts do not sum to n_samples = {self.n_samples}")
         if len(self.rows()) != len(self.metrics):
             raise ValueError("metrics: a row occurs twice")
@@ -179,10 +225,20 @@ class EvalResult(BaseModel):
 def counts_fields(counts: ConfusionCounts) -> dict[str, Any]:
     """Return ``counts`` or ``counts_sparse``, whichever the number of classes asks for."""
     if counts.n_classes <= DENSE_LIMIT:
-        return {"counts": tuple(tuple(row) for row in counts.matrix.tolist())}
+        return {"counts": _nested(counts.matrix.tolist())}
     true, pred = np.nonzero(counts.matrix)
     cells = zip(true.tolist(), pred.tolist(), counts.matrix[true, pred].tolist(), strict=True)
     return {"counts": None, "counts_sparse": tuple(cells)}
+
+
+def _has_shape(cells: Any, shape: tuple[int, ...]) -> bool:
+    if not shape:
+        return isinstance(cells, int)
+    return len(cells) == shape[0] and all(_has_shape(cell, shape[1:]) for cell in cells)
+
+
+def _nested(cells: Any) -> Any:
+    return tuple(_nested(cell) for cell in cells) if isinstance(cells, list) else cells
 
 
 def check_rows(result: EvalResult) -> None:
@@ -193,7 +249,9 @@ def check_rows(result: EvalResult) -> None:
     counts = result.confusion
     if counts is None:
         return
-    again = count_rows(counts.matrix, result.class_names, result.measures)
+    measures = result.measures
+    again = count_rows(counts.matrix, result.class_names, measures)
+    again += _slice_rows(result, measures, counts.matrix)
     expected = {row.key: row for row in again}
     for row in result.metrics:
         other = expected.get(row.key)
@@ -201,10 +259,26 @@ def check_rows(result: EvalResult) -> None:
             raise ValueError(f"metrics: {describe(row.key)} is not what the counts give")
 
 
+def _slice_rows(result: EvalResult, measures: Measures, whole: Any) -> list[MetricRow]:
+    if not result.slices:
+        return []
+    members = members_of(margins_of(whole, measures.task), measures)
+    matrix = np.stack([result.counts_of_slice(row).matrix for row in result.slices])
+    columns = list(count_columns(matrix, measures, members=members))
+    return [
+        row
+        for position, found in enumerate(result.slices)
+        for column in columns
+        for row in column.rows(
+            position, result.class_names, n_samples=found.n_samples, level=measures.level, slice_=found.slice
+        )
+    ]
+
+
 def _counted(row: MetricRow) -> bool:
-    """Return whether the counts of the whole run determine a row's value."""
+    """Return whether counts determine a row's value."""
     metric = METRICS.get(row.metric)
-    return metric is not None and metric.needs == "counts" and row.average != "samples" and row.slice is None
+    return metric is not None and metric.needs == "counts" and row.average != "samples"
 
 
 def _closed_form(row: MetricRow) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from evalkit.metrics.estimands import Params, Scalar
 from evalkit.metrics.ratios import Floats, Mask
 
 Array = NDArray[Any]
+# The slice of samples that have no value, and the size below which nothing is concluded from a slice.
+MISSING = "missing"
+MIN_SUPPORT = 30
 RowKey = tuple[
     str, tuple[tuple[str, Scalar], ...], str | None, str | None, tuple[tuple[str, Scalar], ...] | None
 ]
@@ -39,6 +43,8 @@ class MetricRow:
         n_samples: Samples behind the row.
         n_classes: Classes that went into an average, else None.
         greater_is_better: The direction; None for a plain count.
+        trivial: What a model has that only knows the classes' shares: the commonest class, or their prior.
+        bound: Half-width within which the value of the unbinned scores lies; None where nothing was binned.
     """
 
     metric: str
@@ -58,6 +64,8 @@ class MetricRow:
     n_samples: int
     n_classes: int | None
     greater_is_better: bool | None
+    bound: float | None = None
+    trivial: float | None = None
 
     @property
     def key(self) -> RowKey:
@@ -106,6 +114,12 @@ def describe_params(params: Mapping[str, Scalar]) -> str:
 def describe_slice(slice_: Mapping[str, Scalar]) -> str:
     """Write a slice such as ``ink = low and writer = 3``."""
     return " and ".join(f"{name} = {value}" for name, value in slice_.items())
+
+
+def bin_names(edges: Sequence[float]) -> list[str]:
+    """Return the names of the bins of a column: below the first edge, between edges, from the last on."""
+    inner = [f"[{low:g}, {high:g})" for low, high in pairwise(edges)]
+    return [f"< {edges[0]:g}", *inner, f">= {edges[-1]:g}", MISSING]
 
 
 def possible_keys(
@@ -186,6 +200,8 @@ class Column:
         no_interval: Why there is none; ``undefined`` goes first.
         numerator, denominator: Of a quotient of counts.
         n_classes: How many classes went in.
+        bound: How far binning may have moved a value.
+        trivial: The value of a model that only knows the classes' shares; NaN where it has none.
     """
 
     metric: Metric
@@ -201,6 +217,8 @@ class Column:
     numerator: Array | None = None
     denominator: Array | None = None
     n_classes: Array | None = None
+    bound: Array | None = None
+    trivial: Array | None = None
 
     def rows(
         self,
@@ -226,11 +244,13 @@ class Column:
                     self.numerator,
                     self.denominator,
                     self.n_classes,
+                    self.bound,
+                    self.trivial,
                 )
             ),
             strict=True,
         )
-        for name, value, undefined, lower, upper, numerator, denominator, n_classes in cells:
+        for name, value, undefined, lower, upper, numerator, denominator, n_classes, bound, trivial in cells:
             known = not undefined and lower is not None and lower == lower and upper == upper  # noqa: PLR0124
             yield MetricRow(
                 self.metric.slug,
@@ -250,6 +270,8 @@ class Column:
                 n_samples,
                 n_classes,
                 self.metric.greater_is_better,
+                None if undefined else bound,
+                None if trivial is None or trivial != trivial else trivial,  # noqa: PLR0124
             )
 
     def _list(self, part: Array | None, position: int, size: int) -> list[Any]:

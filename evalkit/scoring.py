@@ -1,28 +1,29 @@
 """The other trunk: predictions from anywhere become an EvalResult; never torch."""
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evalkit.asking import asked_of
 from evalkit.assemble import Question, assemble
-from evalkit.counts import LabelCounter
+from evalkit.counts import counter_of
 from evalkit.decide import Decision
 from evalkit.digests import DataDigest
-from evalkit.errors import DataError, SpecificationError, listed, nearest
+from evalkit.errors import DataError, SpecificationError, nearest
+from evalkit.findings import find
 from evalkit.integrity import IntegrityLog
-from evalkit.labels import is_missing, match_labels
-from evalkit.ledger import LedgerWriter, Output, PredictionBatch, open_ledger
+from evalkit.ledger import LedgerWriter, Output, PredictionBatch, check_attributes, open_ledger
+from evalkit.predictions import check_ids, check_labels, check_scores
 from evalkit.result import EvalResult
-from evalkit.rows import Measures, default_metrics
+from evalkit.samples import DEFAULT_MEMORY, Samples, read_samples
+from evalkit.spec import KeyPath, MetricsSpec, SliceSpec, format_path
 
 NOT_RUN = "evalkit did not run the model"
-_TOLERANCE = 1e-3
-_SHOWN = 5
 
 
 def make_decision(
@@ -35,25 +36,30 @@ def make_decision(
     scored: bool = True,
 ) -> Decision:
     """Build the decision rule; SpecificationError where it lacks what it needs."""
-    if task not in ("multiclass", "binary"):
-        raise SpecificationError(f"task: expected multiclass or binary, got {task!r}")
+    if task not in ("multiclass", "binary", "multilabel"):
+        raise SpecificationError(f"task: expected multiclass, binary or multilabel, got {task!r}")
     if output not in ("logits", "probabilities", "scores"):
         raise SpecificationError(f"output: expected logits, probabilities or scores, got {output!r}")
     if task == "multiclass":
         if threshold is not None or positive_class is not None:
             raise SpecificationError("threshold and positive_class belong to task: binary")
         return Decision(task, output)
+    if scored and threshold is None and output == "scores":
+        raise SpecificationError("threshold: is required for output: scores, in the score's own units")
+    _check_threshold(threshold, output)
+    value = 0.5 if threshold is None else float(threshold)
+    if task == "multilabel":
+        if positive_class is not None:
+            raise SpecificationError("positive_class belongs to task: binary")
+        return Decision(task, output, None, value)
     if len(class_names) != 2:  # noqa: PLR2004 - binary
         raise SpecificationError(f"task: binary has 2 classes, got {len(class_names)}")
     if positive_class is not None and positive_class not in class_names:
         raise SpecificationError(
             f"positive_class: {positive_class!r} is no class{nearest(positive_class, class_names)}"
         )
-    if scored and threshold is None and output == "scores":
-        raise SpecificationError("threshold: is required for output: scores, in the score's own units")
-    _check_threshold(threshold, output)
     positive = 1 if positive_class is None else list(class_names).index(positive_class)
-    return Decision(task, output, positive, 0.5 if threshold is None else float(threshold))
+    return Decision(task, output, positive, value)
 
 
 def _check_threshold(threshold: float | None, output: Output) -> None:
@@ -68,24 +74,39 @@ def _check_threshold(threshold: float | None, output: Output) -> None:
 class Tally:
     """Takes predictions batch by batch and gives the result; what :class:`evalkit.Accumulator` is made of.
 
+    Labels alone stay in memory, a few bytes a sample; with scores every batch goes to the per-sample table.
+
     Args:
         class_names: In output order.
         decision: The rule from scores to classes.
         ledger: Where the per-sample table is written.
         name: Of the run.
+        metrics: What to compute, as in a specification.
+        slices: Which attributes to slice by.
     """
 
     def __init__(
-        self, class_names: tuple[str, ...], decision: Decision, *, ledger: Path, name: str = "model"
+        self,
+        class_names: tuple[str, ...],
+        decision: Decision,
+        *,
+        ledger: Path,
+        name: str = "model",
+        metrics: MetricsSpec | None = None,
+        slices: Sequence[SliceSpec] = (),
     ) -> None:
-        measures = Measures(
-            decision.task, tuple(default_metrics(decision.task, len(class_names), scored=False))
-        )
-        self.question = Question(name, class_names, decision, measures)
-        self._counter = LabelCounter(len(class_names))
+        self.class_names = class_names
+        self.decision = decision
+        self.name = name
+        self._metrics = metrics or MetricsSpec()
+        self._slices = slices
+        self._asked(scored=False)  # what cannot be asked is refused before anything is counted
+        self._ledger = ledger
+        self._counter: Any = counter_of(decision.task, len(class_names))
         self._digest = DataDigest(class_names)
-        self._context = open_ledger(ledger, decision.output)
-        self._writer: LedgerWriter = self._context.__enter__()
+        self._open = ExitStack()
+        self._writer: LedgerWriter | None = None
+        self._waiting: list[PredictionBatch] = []
         self._ids: set[str] = set()
         self._identified: bool | None = None
         self._scored: bool | None = None
@@ -100,14 +121,16 @@ class Tally:
         y_pred: ArrayLike | None = None,
         y_score: ArrayLike | None = None,
         ids: Sequence[object] | None = None,
+        attributes: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         """Take one batch.
 
         Args:
-            y_true: Class indices (integers) or names (text), shape (n,).
+            y_true: Class indices (integers) or names (text), shape (n,); label sets of 0 and 1, shape (n, L).
             y_pred: The same for predictions; decided from the scores where it is left out.
-            y_score: Scores, shape (n, K).
+            y_score: Scores, shape (n, K); of a binary task also (n,), of the positive class.
             ids: Unique sample ids, all or none of the samples.
+            attributes: Further columns, each of shape (n,).
 
         Raises:
             DataError: Shapes, types or values outside the contract. Nothing of the batch is counted then.
@@ -116,39 +139,81 @@ class Tally:
             raise DataError("the result was taken already; nothing can be added")
         if y_pred is None and y_score is None:
             raise DataError("expected y_pred or y_score")
-        true = self._labels(y_true, "y_true", None)
-        outputs = None if y_score is None else self._scores(y_score, len(true))
-        pred, n_ties = self._decided(y_pred, outputs, len(true))
-        names = self._check_ids(ids, len(true))
-        if not len(true):
+        true = check_labels(y_true, self.class_names, task=self.decision.task, what="y_true")
+        n = len(true)
+        outputs = None
+        if y_score is not None:
+            size = len(self.class_names)
+            outputs = check_scores(y_score, self.decision, n_samples=n, n_classes=size)
+        pred, n_ties = self._decided(y_pred, outputs, n)
+        if not n:
             return
+        names = self._named(ids, n)
         if self._scored not in (None, outputs is not None):
             raise DataError("y_score: expected for all batches or for none")
-        index = np.arange(self._n_samples, self._n_samples + len(true))
-        self._writer.write(PredictionBatch(index, true, pred, outputs, names))
+        index = np.arange(self._n_samples, self._n_samples + n)
+        self._keep(PredictionBatch(index, true, pred, outputs, names, _columns(attributes, n)))
         self._scored, self._identified = outputs is not None, names is not None
         self._ids.update(names or ())
         self._counter.add(true, pred)
         self._digest.add(true, names)
-        self._n_samples += len(true)
+        self._n_samples += n
         self._n_ties += n_ties
 
     def result(self, *, provenance: dict[str, Any]) -> EvalResult:
-        """Close the table and return the result; DataError without samples."""
+        """Return the result of everything that was added; DataError without samples."""
         if self._result is None:
             if self._n_samples == 0:
                 raise DataError("no samples were added")
-            self._context.__exit__(None, None, None)
             self._result = self._document(provenance)
         return self._result
+
+    def ledger(self) -> Path:
+        """Write the per-sample table where it is not written yet, and return its path."""
+        for batch in self._waiting:
+            self._write(batch)
+        self._waiting = []
+        self._open.close()
+        return self._ledger
+
+    def _keep(self, batch: PredictionBatch) -> None:
+        if batch.outputs is None:
+            self._waiting.append(batch)
+        else:
+            self._write(batch)
+
+    def _write(self, batch: PredictionBatch) -> None:
+        if self._writer is None:
+            self._writer = self._open.enter_context(open_ledger(self._ledger, self.decision.output))
+        self._writer.write(batch)
+
+    def _asked(self, *, scored: bool) -> Any:
+        return asked_of(
+            self._metrics,
+            self._slices,
+            class_names=self.class_names,
+            decision=self.decision,
+            scored=scored,
+            error=metrics_error,
+        )
+
+    def _read(self) -> Samples:
+        asked = self._asked(scored=bool(self._scored))
+        return read_samples(
+            self.ledger(),
+            task=self.decision.task,
+            n_classes=len(self.class_names),
+            attributes=asked.grouping.columns,
+            memory=DEFAULT_MEMORY,
+        )
 
     def _document(self, provenance: dict[str, Any]) -> EvalResult:
         integrity = IntegrityLog(NOT_RUN)
         integrity.record("seen_once", "ok", "the counts sum to n")
-        policy = self.question.measures.policy
+        asked = self._asked(scored=bool(self._scored))
         return assemble(
-            self.question,
-            self._counter.result(),
+            Question(self.name, asked),
+            find(asked, self._counter.result(), self._read),
             n_asked=self._n_samples,
             n_available=self._n_samples,
             n_excluded=0,
@@ -157,11 +222,11 @@ class Tally:
             dtype=None,
             integrity=integrity,
             spec={
-                "name": self.question.name,
-                "task": self.question.decision.task,
-                "metrics": {"classes": policy.classes, "zero_division": policy.zero_division},
+                "name": self.name,
+                "task": self.decision.task,
+                "metrics": self._metrics.model_dump(mode="json"),
             },
-            model={"output": self.question.decision.output},
+            model={"output": self.decision.output},
             data={
                 "source": "predictions",
                 "n_samples": self._n_samples,
@@ -173,54 +238,30 @@ class Tally:
             provenance=provenance,
         )
 
-    def _labels(self, values: ArrayLike, what: str, n_samples: int | None) -> NDArray[np.int64]:
-        labels = match_labels(np.asarray(values), self.question.class_names, where=what)
-        if n_samples is not None and len(labels) != n_samples:
-            raise DataError(f"{what}: expected {n_samples} rows, got {len(labels)}")
-        return labels
-
-    def _scores(self, values: ArrayLike, n_samples: int) -> NDArray[Any]:
-        scores, n_classes = np.asarray(values), len(self.question.class_names)
-        if scores.dtype.kind not in "fiub":
-            raise DataError(f"y_score: expected numbers, got {scores.dtype}")
-        if scores.shape != (n_samples, n_classes):
-            raise DataError(f"y_score: expected shape ({n_samples}, {n_classes}), got {scores.shape}")
-        scores = scores.astype(np.float32 if scores.dtype in (np.float16, np.float32) else np.float64)
-        rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-        if rows.size:
-            raise DataError(f"y_score: NaN or infinite in rows {listed(rows[:_SHOWN].tolist())}")
-        if self.question.decision.output == "probabilities":
-            wide = scores.astype(np.float64)
-            bad = ((wide < 0) | (wide > 1)).any(axis=1) | (np.abs(wide.sum(axis=1) - 1) > _TOLERANCE)
-            if bad.any():
-                raise DataError(
-                    f"y_score: row {int(np.flatnonzero(bad)[0])} is no probability distribution",
-                    hint="Say output='logits' or 'scores' if that is what it is",
-                )
-        return scores
-
     def _decided(
         self, y_pred: ArrayLike | None, outputs: NDArray[Any] | None, n_samples: int
-    ) -> tuple[NDArray[np.int64], int]:
-        if y_pred is None:
-            assert outputs is not None
-            return self.question.decision.decide(outputs) if n_samples else (np.array([], np.int64), 0)
-        return self._labels(y_pred, "y_pred", n_samples), 0
+    ) -> tuple[NDArray[Any], int]:
+        if y_pred is not None:
+            task = self.decision.task
+            return check_labels(y_pred, self.class_names, task=task, what="y_pred", n_samples=n_samples), 0
+        assert outputs is not None
+        return self.decision.decide(outputs) if n_samples else (np.array([], np.int64), 0)
 
-    def _check_ids(self, ids: Sequence[object] | None, n_samples: int) -> list[str] | None:
-        if n_samples == 0:
-            return None
+    def _named(self, ids: Sequence[object] | None, n_samples: int) -> list[str] | None:
         if self._identified is not None and self._identified != (ids is not None):
             raise DataError("ids: expected for all batches or for none")
-        if ids is None:
-            return None
-        rows = [row for row, name in enumerate(ids) if is_missing(name)]
-        if rows:
-            raise DataError(f"ids: {len(rows)} are missing (rows {listed(rows, limit=_SHOWN)})")
-        names = [str(name) for name in ids]
-        if len(names) != n_samples:
-            raise DataError(f"ids: expected {n_samples}, got {len(names)}")
-        repeated = [name for name, count in Counter(names).items() if count > 1 or name in self._ids]
-        if repeated:
-            raise DataError(f"ids: must be unique, repeated: {listed(repeated, limit=_SHOWN)}")
-        return names
+        return None if ids is None else check_ids(ids, n_samples=n_samples, known=self._ids)
+
+
+def _columns(attributes: Mapping[str, ArrayLike] | None, n_samples: int) -> dict[str, NDArray[Any]]:
+    columns = {name: np.asarray(values) for name, values in (attributes or {}).items()}
+    check_attributes(columns, where="attributes")
+    for name, column in columns.items():
+        if column.shape != (n_samples,):
+            raise DataError(f"attributes: {name!r} has shape {column.shape}, expected ({n_samples},)")
+    return columns
+
+
+def metrics_error(path: KeyPath, message: str) -> SpecificationError:
+    """Build the error for a key of ``metrics`` or ``slices`` that Python code gave."""
+    return SpecificationError(f"{format_path(path)}: {message}")

@@ -32,7 +32,7 @@ class Check(BaseModel):
         rule: min, max or max_drop.
         limit: The limit.
         judge: Which quantity is held against it.
-        metric, average, class_name: The row.
+        metric, params, average, class_name, slice: The row.
         outcome: What came out.
         reason: A slug: clears, beyond_limit, undefined, missing, invalid_run, partial, …
         sentence: The same for people, with the numbers.
@@ -57,6 +57,8 @@ class Check(BaseModel):
     baseline_value: float | None
     drop: float | None
     advisory: bool
+    params: dict[StrictStr, int | float | str] = {}
+    slice: dict[StrictStr, bool | int | float | str] | None = None
 
 
 class Baseline(BaseModel):

@@ -103,9 +103,13 @@ WRONG = {
     "no baseline": ("min: 0.95}", "max_drop: 0.01, judge: point}", r"gates\[0\].max_drop: needs a baseline"),
     "other judge": ("judge: point", "judge: lower", r"gates\[1\].judge: 'lower' is not available yet"),
     "family": ('class: "1"', 'class: "*"', r"gates\[1\].class: families .* not available yet"),
-    "slices": ("  on_unreadable", "  slices: [ink]\n  on_unreadable", r"data.slices: .* not available yet"),
+    "slices": (
+        "  on_unreadable",
+        "  slices: [{age: [3, 1]}]\n  on_unreadable",
+        r"slices\[0\]: expected increasing",
+    ),
     "source": ("source: npz", "source: webdataset", r"data.source: must be"),
-    "task": ("task: multiclass", "task: multilabel", r"eval.yaml:2: task: 'multilabel' is not available yet"),
+    "task": ("task: multiclass", "task: regression", r"eval.yaml:2: task: must be"),
     "library": (
         "model:build",
         "transformers:dir",

@@ -1,6 +1,7 @@
 """``evalkit gate``: judge a run again."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,7 +41,7 @@ def command(
         stored = stored if found.baseline is None else gate_file.parent / found.baseline
     else:
         gates, source = _stored_gates(result, directory)
-    planned = plan_gates(gates, result.class_names, source, task=result.task)
+    planned = plan_gates(gates, result.class_names, source, task=result.task, slices=_stored_slices(result))
     path = baseline or (stored if any(gate.max_drop is not None for gate in gates) else None)
     if path is None:
         check_comparable(gates, source, hint="Say --baseline DIR")
@@ -66,6 +67,13 @@ def _write(directory: Path, documents: dict[str, bytes | Path]) -> OutputError |
     except OutputError as error:
         return error
     return None
+
+
+def _stored_slices(result: EvalResult) -> list[Any]:
+    """Return the run's slices as in its specification."""
+    data = result.spec.get("data")
+    found = data.get("slices") if isinstance(data, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _stored_gates(result: EvalResult, directory: Path) -> tuple[tuple[GateSpec, ...], SourceMap]:

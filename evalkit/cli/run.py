@@ -96,7 +96,13 @@ def command(
         from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
 
         opened = open_specification(loaded)
-        planned = plan_gates(loaded.spec.gates, opened.contract.names, loaded.source, task=loaded.spec.task)
+        planned = plan_gates(
+            loaded.spec.gates,
+            opened.contract.names,
+            loaded.source,
+            task=loaded.spec.task,
+            slices=loaded.spec.data.slices,
+        )
         ledger, integrity = directory.temporary("predictions.parquet"), IntegrityLog()
         provenance = collect_provenance(
             command=words, specification=specification, base=loaded.base, directory=output, started=started

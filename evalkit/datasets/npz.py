@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evalkit.datasets.source import Batch
 from evalkit.errors import DataError, listed, os_reason
-from evalkit.labels import class_indices
+from evalkit.labels import class_indices, label_sets
 from evalkit.ledger import check_attributes
 from evalkit.sniff import HEAD_BYTES, foreign
 
@@ -26,14 +26,14 @@ class NpzSource:
 
     Attributes:
         x: Inputs, shape (n, ...).
-        y: Class indices, int64, shape (n,).
+        y: Class indices, int64, shape (n,), or label sets as booleans, shape (n, L).
         ids: Unique sample ids, or None where samples are known by position.
         attributes: Further columns by name, each of shape (n,).
         kind: The source that the arrays come from.
     """
 
     x: NDArray[Any]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     ids: Sequence[str] | None
     attributes: Mapping[str, NDArray[Any]]
     kind: str = "npz"
@@ -54,7 +54,7 @@ class NpzSource:
             attributes={name: values[where] for name, values in self.attributes.items()},
         )
 
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> NDArray[Any]:
         """Return all class indices."""
         return self.y
 
@@ -70,12 +70,13 @@ class NpzSource:
         }
 
 
-def open_npz(path: Path, class_names: Sequence[str] = ()) -> NpzSource:
+def open_npz(path: Path, class_names: Sequence[str] = (), *, multilabel: bool = False) -> NpzSource:
     """Read and check an archive.
 
     Args:
         path: The file; pickled objects inside are refused.
         class_names: In output order; without them labels are indices.
+        multilabel: Whether y holds label sets, shape (n, L).
 
     Raises:
         DataError: Arrays are missing, damaged, of other lengths or types; ids repeat.
@@ -91,7 +92,7 @@ def open_npz(path: Path, class_names: Sequence[str] = ()) -> NpzSource:
         raise DataError(f"{path}: holds no samples")
     return NpzSource(
         x=x,
-        y=class_indices(arrays["y"], class_names, where=str(path)),
+        y=(label_sets if multilabel else class_indices)(arrays["y"], class_names, where=str(path)),
         ids=_ids(path, arrays["id"], n_samples) if "id" in arrays else None,
         attributes=_attributes(path, arrays, n_samples),
     )

@@ -32,8 +32,14 @@ def check_data(loaded: Loaded) -> None:
     if data.source == "table":
         if data.label is None:
             raise source.error(("data", "label"), "is required for source: table")
+        if isinstance(data.label, tuple) != (loaded.spec.task == "multilabel"):
+            raise source.error(
+                ("data", "label"), "is a list of columns for task: multilabel, one column for any other"
+            )
         if (data.image is None) == (not data.features):
             raise source.error(("data",), "a table needs either image or features")
+    if data.source == "folder" and loaded.spec.task == "multilabel":
+        raise source.error(("data", "source"), "a folder a class cannot hold label sets", hint="Use a table")
     if data.source == "folder" and isinstance(data.attributes, tuple):
         raise source.error(("data", "attributes"), "must be the path of a table with a column file_name")
     if data.source == "table" and isinstance(data.attributes, str):
@@ -46,12 +52,12 @@ def open_source(loaded: Loaded, class_names: tuple[str, ...], preprocessing: Pre
     Raises:
         DataError: Whatever is refused.
     """
-    data = loaded.spec.data
+    data, multilabel = loaded.spec.data, loaded.spec.task == "multilabel"
     if data.source == "factory":
         return _open_factory(loaded, class_names)
     path = loaded.resolve(data.path)
     if data.source == "npz":
-        return open_npz(path, class_names)
+        return open_npz(path, class_names, multilabel=multilabel)
     if data.source == "folder":
         table = loaded.resolve(data.attributes) if isinstance(data.attributes, str) else None
         return open_folder(path, class_names, preprocessing, attributes=table)
@@ -72,6 +78,12 @@ def _open_factory(loaded: Loaded, class_names: tuple[str, ...]) -> UserData:
         dataset = build_dataset(find_object(data.path, base=loaded.base), data.path)
     check_dataset(dataset, data.path)
     collate = find_object(data.collate, base=loaded.base) if data.collate else None
+    multilabel = loaded.spec.task == "multilabel"
     return UserData(
-        dataset, data.path, class_names, collate, indices=own_indices(dataset, class_names, data.path)
+        dataset,
+        data.path,
+        class_names,
+        collate,
+        indices=None if multilabel else own_indices(dataset, class_names, data.path),
+        multilabel=multilabel,
     )

@@ -25,7 +25,7 @@ class Pictures:
         root: What the paths are relative to.
         files: POSIX paths.
         ids: Sample ids.
-        y: Class indices, int64, shape (n,).
+        y: Class indices, int64, shape (n,), or label sets as booleans, shape (n, L).
         preprocessing: From an image to a tensor.
         attributes: Further columns by name, each of shape (n,).
         described: Facts for the document.
@@ -34,7 +34,7 @@ class Pictures:
     root: Path
     files: Sequence[str]
     ids: Sequence[str]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     preprocessing: Preprocessing
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     described: Mapping[str, Any] = field(default_factory=dict)
@@ -42,8 +42,8 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.files)
 
-    def labels(self) -> NDArray[np.int64]:
-        """Return all class indices."""
+    def labels(self) -> NDArray[Any]:
+        """Return all class indices, or label sets."""
         return self.y
 
     def batch(self, index: NDArray[np.int64]) -> Batch:

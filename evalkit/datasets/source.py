@@ -28,7 +28,7 @@ class Batch:
     Attributes:
         index: Positions in the source, int64, shape (n,).
         inputs: What the model is called with.
-        y_true: Class indices, int64, shape (n,).
+        y_true: Class indices, int64, shape (n,), or label sets as booleans, shape (n, L).
         ids: Sample ids, or None where samples are known by position.
         attributes: Further columns by name, each of shape (n,).
         unreadable: Samples of this batch that are not in it.
@@ -37,7 +37,7 @@ class Batch:
 
     index: NDArray[np.int64]
     inputs: Inputs
-    y_true: NDArray[np.int64]
+    y_true: NDArray[Any]
     ids: Sequence[str] | None = None
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
@@ -53,8 +53,8 @@ class Source(Protocol):
     def batch(self, index: NDArray[np.int64]) -> Batch:
         """Return the samples at some positions, in that order."""
 
-    def labels(self) -> NDArray[np.int64] | None:
-        """Return all class indices, where they are known before anything is read."""
+    def labels(self) -> NDArray[Any] | None:
+        """Return all class indices or label sets, where they are known before anything is read."""
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""

@@ -17,7 +17,7 @@ from evalkit.datasets.npz import NpzSource, unique_ids
 from evalkit.datasets.pictures import Pictures
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.errors import DataError, listed, nearest, os_reason
-from evalkit.labels import is_missing, match_labels
+from evalkit.labels import is_missing, label_sets, match_labels
 from evalkit.ledger import check_attributes
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Columns:
     """Which columns mean what.
 
     Attributes:
-        label: The true class, as a name or an index.
+        label: The true class, as a name or an index; of a multilabel task a column of 0 and 1 for each label,
+            named as it.
         image: Paths of images under ``root``.
         features: Numeric columns, in the model's order.
         id: Sample ids; the image's path, or the row, where there are none.
@@ -40,7 +41,7 @@ class Columns:
         root: What image paths are relative to, and contained in.
     """
 
-    label: str
+    label: str | Sequence[str]
     image: str | None
     features: Sequence[str]
     id: str | None
@@ -90,8 +91,10 @@ def open_table(
     Raises:
         DataError: Columns are missing, labels unknown, values missing, paths outside the root.
     """
-    frame = read_table(path, text=[name for name in (columns.label, columns.image, columns.id) if name])
-    wanted = [columns.label, *columns.features, *columns.attributes]
+    several = not isinstance(columns.label, str)
+    named = [] if several else [str(columns.label)]
+    frame = read_table(path, text=[name for name in (*named, columns.image, columns.id) if name])
+    wanted = [*(columns.label if several else named), *columns.features, *columns.attributes]
     wanted += [name for name in (columns.image, columns.id) if name]
     missing = [name for name in wanted if name not in frame]
     if missing:
@@ -101,8 +104,12 @@ def open_table(
         )
     if not len(frame):
         raise DataError(f"{path}: holds no samples")
-    labels = frame[columns.label].to_numpy(dtype=object)
-    y = match_labels(labels, class_names, where=str(path), typed=path.suffix == ".parquet")
+    y: NDArray[Any]
+    if several:
+        y = _label_columns(frame, columns.label, class_names, path)
+    else:
+        labels = frame[columns.label].to_numpy(dtype=object)
+        y = match_labels(labels, class_names, where=str(path), typed=path.suffix == ".parquet")
     check_attributes(columns.attributes, where=str(path))
     attributes = {name: plain_column(frame[name]) for name in columns.attributes}
     ids = unique_ids(path, _named(frame, columns.id, path)) if columns.id else None
@@ -123,6 +130,16 @@ def open_table(
     with np.errstate(over="ignore"):
         x = features.to_numpy(dtype=np.float32, copy=True)  # torch wants memory that it may write
     return NpzSource(x, y, ids, attributes, kind="table")
+
+
+def _label_columns(
+    frame: "pd.DataFrame", columns: Sequence[str], class_names: Sequence[str], path: Path
+) -> NDArray[np.bool_]:
+    """Return one column a label in the order of the class names: columns are matched by name."""
+    if set(columns) != set(class_names):
+        odd = sorted(set(columns) ^ set(class_names))
+        raise DataError(f"{path}: label columns and class names differ: {listed(map(repr, odd), limit=5)}")
+    return label_sets(frame[list(class_names)].to_numpy(), class_names, where=str(path))
 
 
 def _named(frame: "pd.DataFrame", column: str, table: Path) -> list[str]:

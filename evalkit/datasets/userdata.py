@@ -19,7 +19,7 @@ from torch.utils.data import (
 from evalkit.classes import name_list
 from evalkit.datasets.source import Batch, Inputs, Unreadable
 from evalkit.errors import DataError, EvalkitError, ModelError, SpecificationError, listed, reason_of
-from evalkit.labels import check_range, class_indices, integral_labels
+from evalkit.labels import check_range, class_indices, integral_labels, label_sets
 from evalkit.ledger import reserved
 
 _LABEL_KEYS = ("label", "labels", "target", "y")
@@ -39,6 +39,7 @@ class UserData:
             ``inputs`` to every tensor that is left.
         name: For messages.
         class_names: In output order.
+        multilabel: Whether labels are sets, one column a label.
         indices: The class index of each label of the data set's own, from :func:`own_indices`.
     """
 
@@ -50,6 +51,7 @@ class UserData:
     labels_key: str | None = None
     attribute_keys: Sequence[str] = ()
     indices: NDArray[np.int64] | None = None
+    multilabel: bool = False
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -91,7 +93,9 @@ class UserData:
             "ids": "positional",
         }
 
-    def _labels(self, y: NDArray[Any], where: str) -> NDArray[np.int64]:
+    def _labels(self, y: NDArray[Any], where: str) -> NDArray[Any]:
+        if self.multilabel:
+            return label_sets(y, self.class_names, where=where)
         if self.indices is None or y.dtype.kind not in "iu":
             return class_indices(y, self.class_names, where=where)
         own = integral_labels(y, where=where)

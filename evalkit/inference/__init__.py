@@ -1,7 +1,7 @@
 """Inference: eval mode, inference mode, our own batch list, and the only border from tensors to arrays."""
 
 from evalkit.inference.batches import batch_list, iterate_batches
-from evalkit.inference.loop import Inference, predict
+from evalkit.inference.loop import Inference, predict, relabelled
 from evalkit.inference.mode import evaluation_mode, pick_device
 
 __all__ = [
@@ -11,4 +11,5 @@ __all__ = [
     "iterate_batches",
     "pick_device",
     "predict",
+    "relabelled",
 ]

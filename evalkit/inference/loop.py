@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,9 +67,10 @@ def predict(
     batches: Sequence[Index],
     *,
     decision: Decision,
-    n_classes: int,
+    n_outputs: int,
     select: int | str | None,
     default_select: str | None = None,
+    valid: Index | None = None,
     device: torch.device,
     dtype: torch.dtype | None,
     workers: int,
@@ -82,7 +84,8 @@ def predict(
         source: The samples.
         batches: Positions, batch by batch.
         decision: The rule from scores to classes.
-        n_classes: K.
+        n_outputs: Columns that the model returns.
+        valid: Which of them count; None for all.
         select: Which part of the model's output holds the scores.
         default_select: The same where ``select`` is None and the output is no tensor.
         device, dtype: Where the model is, and its floating type.
@@ -100,24 +103,56 @@ def predict(
         np.add.at(state.seen, [lost.index for lost in batch.unreadable], 1)
         if not len(batch.index) or (state.unreadable and not exclude):
             continue  # what else cannot be read is still of interest, numbers are not
-        check_range(batch.y_true, n_classes=n_classes, where="the data", index=batch.index)
+        y_true = relabelled(batch.y_true, valid, n_classes=n_outputs, where="the data", index=batch.index)
         inputs = moved(batch.inputs, device, dtype)
         fed = [_host(value) for value in tensors_of(inputs)]
         state.inputs += OrderFreeDigest.of(array_items(fed))
         state.statistics.add(fed[0])
         scores = selected(_forward(model, inputs, position, batch.index), select, default_select)
-        outputs = host_array(scores, n_samples=len(batch.index), n_classes=n_classes)
+        single = decision.positive is not None
+        outputs = host_array(scores, n_samples=len(batch.index), n_classes=n_outputs, single=single)
         check_finite(outputs, batch.index)
         if decision.output == "probabilities":
-            check_probabilities(outputs, batch.index)
+            check_probabilities(outputs, batch.index, exclusive=decision.task != "multilabel")
+        outputs = decision.two_columns(outputs)
+        outputs = outputs if valid is None else outputs[:, valid]
         y_pred, n_ties = decision.decide(outputs)
         np.add.at(state.seen, batch.index, 1)
         state.n_ties += n_ties
         state.output_dtype = dtype_name(scores.dtype)
         state.input_cast = _cast(tensors_of(batch.inputs), tensors_of(inputs))
-        yield PredictionBatch(batch.index, batch.y_true, y_pred, outputs, batch.ids, batch.attributes)
+        yield PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
     if state.unreadable and not exclude:
         raise unreadable_error(state.unreadable, sum(len(batch) for batch in batches))
+
+
+def relabelled(
+    y_true: NDArray[Any], valid: Index | None, *, n_classes: int, where: str, index: Index | None = None
+) -> NDArray[Any]:
+    """Return labels as indices of the outputs that count; DataError for any other.
+
+    Args:
+        y_true: Class indices (n,), or label sets (n, L).
+        valid: The outputs that count, or None for all.
+        n_classes: Outputs of the model.
+        where: Names the data.
+        index: The rows' positions in the data.
+    """
+    if y_true.ndim == 2:  # noqa: PLR2004 - (n, L)
+        return y_true if valid is None else y_true[:, valid]
+    check_range(y_true, n_classes=n_classes, where=where, index=index)
+    if valid is None:
+        return y_true
+    position = np.full(n_classes, -1)
+    position[valid] = np.arange(len(valid))
+    found = np.asarray(position[y_true])
+    wrong = np.flatnonzero(found < 0)
+    if wrong.size:
+        rows = (np.arange(len(y_true)) if index is None else index)[wrong].tolist()
+        raise DataError(
+            f"{where}: {wrong.size} labels are outside model.valid_classes (rows {listed(rows, limit=5)})"
+        )
+    return found
 
 
 def unreadable_error(unreadable: Sequence[Unreadable], n_samples: int) -> DataError:

@@ -35,20 +35,27 @@ def selected(output: Any, select: int | str | None, default: str | None = None) 
     return chosen
 
 
-def host_array(output: torch.Tensor, *, n_samples: int, n_classes: int) -> NDArray[Any]:
+def host_array(output: torch.Tensor, *, n_samples: int, n_classes: int, single: bool = False) -> NDArray[Any]:
     """Copy scores to the host as float32, or float64 where the model computes in it.
+
+    Args:
+        output: What the model returned.
+        n_samples, n_classes: Its expected shape.
+        single: One column, of the positive class, is allowed too, shape (n, 1) or (n,).
 
     Raises:
         ModelError: The shape is not (n, K).
     """
+    if single and output.ndim == 1:
+        output = output[:, None]
     if output.ndim != 2 or output.shape[0] != n_samples:  # noqa: PLR2004 - (n, K)
         raise ModelError(
             f"the model returns shape {tuple(output.shape)}, expected ({n_samples}, {n_classes})"
         )
-    if output.shape[1] != n_classes:
+    if output.shape[1] != n_classes and not (single and output.shape[1] == 1):
         raise ModelError(
             f"the model has {output.shape[1]} outputs, but {n_classes} class names are declared",
-            hint="One column for two classes is not available yet" if output.shape[1] == 1 else None,
+            hint="Say task: binary" if output.shape[1] == 1 else None,
         )
     if output.is_complex() or output.layout != torch.strided:
         raise ModelError("the model returns complex numbers or a sparse tensor")
@@ -70,12 +77,13 @@ def check_finite(outputs: NDArray[Any], index: NDArray[np.int64]) -> None:
     )
 
 
-def check_probabilities(outputs: NDArray[Any], index: NDArray[np.int64]) -> None:
-    """Raise InvalidRunError where declared probabilities are outside [0, 1] or do not sum to 1."""
+def check_probabilities(outputs: NDArray[Any], index: NDArray[np.int64], *, exclusive: bool = True) -> None:
+    """Raise InvalidRunError where probabilities are outside [0, 1] or, of exclusive classes, miss 1."""
     wide = outputs.astype(np.float64)
     outside: NDArray[np.bool_] = np.asarray(((wide < 0) | (wide > 1)).any(axis=1))
     sums = wide.sum(axis=1)
-    wrong = outside | (np.abs(sums - 1) > TOLERANCE)
+    several = exclusive and outputs.shape[1] > 1
+    wrong = outside | (np.abs(sums - 1) > TOLERANCE) if several else outside
     if not wrong.any():
         return
     row = int(np.flatnonzero(wrong)[0])

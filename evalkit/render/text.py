@@ -12,10 +12,12 @@ def render_text(view: ReportView) -> str:
     parts = [f"{view.heading}\n{view.summary}", *(f"  note: {notice}" for notice in view.notices)]
     if view.metrics:
         lines = [
-            [metric.label, metric.value, metric.interval, metric.counts or metric.note]
+            [metric.label, metric.value, metric.interval, metric.trivial, metric.counts or metric.note]
             for metric in view.metrics
         ]
-        parts.append(_table(["metric", "value", "interval", ""], lines))
+        parts.append(_table(["metric", "value", "interval", "trivial", ""], lines))
+    if view.slices:
+        parts.append(_slice_table(view))
     if view.classes:
         parts.append(_class_table(view))
     if view.gates:
@@ -23,6 +25,17 @@ def render_text(view: ReportView) -> str:
         parts.append(_table(["gate", ""], lines, numeric=False))
     parts.append(f"  {view.signature}")
     return "\n".join(parts) + "\n"
+
+
+def _slice_table(view: ReportView) -> str:
+    lines = [
+        [row.name, row.support, row.value, row.interval, row.difference, row.note]
+        for row in view.slices[:MAX_CLASSES]
+    ]
+    label = view.slices[0].metric.lower()
+    table = _table(["slice", "samples", label, "interval", "against the rest", ""], lines)
+    hidden = len(view.slices) - MAX_CLASSES
+    return f"{table}\n  and {hidden} more slices in the report" if hidden > 0 else table
 
 
 def _class_table(view: ReportView) -> str:

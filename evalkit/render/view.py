@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.catalogue import METRICS, UNDEFINED_TEXTS
+from evalkit.catalogue import METRICS, NO_INTERVAL_TEXTS, UNDEFINED_TEXTS
 from evalkit.display import MAX_TEXT, percent, show, visible
 from evalkit.render.matrix import Confusion, Matrix, matrix_view, top_confusions
-from evalkit.result import EvalResult
-from evalkit.rows import MetricRow
+from evalkit.result import Difference, EvalResult, SliceRow
+from evalkit.rows import MetricRow, describe, describe_params, describe_slice, row_key
 from evalkit.verdict import Check, Outcome, Verdict
 
 _CLASS_COLUMNS = ("support", "tp", "fp", "fn", "tn", "precision", "recall", "f1", "specificity")
@@ -36,7 +36,32 @@ class MetricView:
     value: str
     interval: str
     counts: str
+    trivial: str
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SliceView:
+    """One slice: its headline metric, and how far it is from the rest."""
+
+    name: str
+    support: str
+    metric: str
+    value: str
+    interval: str
+    difference: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointView:
+    """A threshold that is best on these very samples by some rule."""
+
+    name: str
+    threshold: str
+    counts: tuple[str, str, str, str]
+    precision: str
+    recall: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +108,8 @@ class ReportView:
     summary: str
     metrics_caption: str
     metrics: tuple[MetricView, ...]
+    slices: tuple[SliceView, ...]
+    points: tuple[PointView, ...]
     gates: tuple[GateView, ...]
     matrix: Matrix | None
     confusions: tuple[Confusion, ...]
@@ -100,7 +127,7 @@ class ReportView:
 def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
     """Build the view of one run; a pure function of its documents."""
     state = "invalid" if not result.valid else verdict.outcome if verdict else "none"
-    counts = result.confusion
+    counts, exclusive = result.confusion, result.task != "multilabel"
     return ReportView(
         title=visible(result.name),
         state=state,
@@ -110,10 +137,14 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
         notices=_notices(result, verdict),
         summary=_summary(result),
         metrics_caption=_metrics_caption(result),
-        metrics=tuple(_metric_view(row) for row in result.metrics if row.class_name is None),
+        metrics=tuple(
+            _metric_view(row) for row in result.metrics if row.class_name is None and row.slice is None
+        ),
+        slices=_slice_views(result),
+        points=tuple(_point_view(point) for point in result.curves.get("operating_points") or ()),
         gates=tuple(_gate_view(check) for check in verdict.checks) if verdict else (),
-        matrix=None if counts is None else matrix_view(counts, result.class_names),
-        confusions=() if counts is None else top_confusions(counts, result.class_names),
+        matrix=None if not exclusive or counts is None else matrix_view(counts, result.class_names),
+        confusions=() if not exclusive or counts is None else top_confusions(counts, result.class_names),
         class_columns=tuple(METRICS[slug].label for slug in _CLASS_COLUMNS),
         classes=_class_views(result),
         integrity=tuple(
@@ -150,7 +181,7 @@ def _heading(result: EvalResult, verdict: Verdict | None, state: str) -> str:
 
 
 def _accuracy_words(result: EvalResult) -> str:
-    row = next((row for row in result.metrics if row.metric == "accuracy"), None)
+    row = next((row for row in result.metrics if row.metric in ("accuracy", "subset_accuracy")), None)
     if row is None or row.value is None:
         return "no accuracy"
     interval = "" if row.low is None or row.high is None else f" ({percent(row.low)} to {percent(row.high)})"
@@ -179,7 +210,7 @@ def _notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
         notices.append(f"{data['skipped']['n']} files were skipped, because they are no images.")
     n_ties = data.get("n_ties")
     if n_ties:
-        rule = "lowest class index" if result.threshold is None else "positive class"
+        rule = "lowest class index" if result.threshold is None else "positive side"
         notices.append(f"{n_ties} samples are ties; each went to the {rule}.")
     notices += [f"{visible(row.detail, limit=MAX_TEXT)}." for row in result.integrity if row.status == "fail"]
     never = [row.class_name for row in result.metrics if row.metric == "support" and row.value == 0]
@@ -200,7 +231,9 @@ def _metrics_caption(result: EvalResult) -> str:
 def _metric_view(row: MetricRow) -> MetricView:
     label = METRICS[row.metric].label if row.metric in METRICS else row.metric
     label = f"{label}, {row.average}" if row.average else label
-    return MetricView(label, _value(row), _interval(row), _counts(row), _row_note(row))
+    label = f"{label} ({describe_params(row.params)})" if row.params else label
+    trivial = "" if row.trivial is None else show(row.trivial)
+    return MetricView(label, _value(row), _interval(row), _counts(row), trivial, _row_note(row))
 
 
 def _value(row: MetricRow) -> str:
@@ -220,12 +253,71 @@ def _counts(row: MetricRow) -> str:
 
 
 def _row_note(row: MetricRow) -> str:
-    return "" if row.n_classes is None else f"over {row.n_classes} classes"
+    notes = [] if row.n_classes is None else [f"over {row.n_classes} classes"]
+    if row.bound is not None:
+        notes.append(f"binned, within {row.bound:.1e}")
+    if row.no_interval not in (None, "undefined", "count"):
+        notes.append(f"no interval: {NO_INTERVAL_TEXTS.get(str(row.no_interval), row.no_interval)}")
+    return "; ".join(notes)
+
+
+def _slice_views(result: EvalResult) -> tuple[SliceView, ...]:
+    """Show each slice by its first metric: accuracy, or subset accuracy's stand-in."""
+    rows = result.rows()
+    headline = next((row for row in result.metrics if row.slice is not None and row.class_name is None), None)
+    views = []
+    for found in result.slices if headline is not None else ():
+        assert headline is not None
+        key = row_key(headline.metric, params=headline.params, average=headline.average, slice_=found.slice)
+        row = rows.get(key)
+        gap = next(
+            (
+                one
+                for one in found.differences
+                if (one.metric, one.average) == (headline.metric, headline.average)
+            ),
+            None,
+        )
+        if row is not None:
+            views.append(_slice_view(found, row, gap))
+    return tuple(views)
+
+
+def _slice_view(found: SliceRow, row: MetricRow, gap: Difference | None) -> SliceView:
+    difference = "" if gap is None else f"{gap.value:+.4f}"
+    if gap is not None and gap.low is not None and gap.high is not None:
+        difference += f" ({gap.low:+.4f} to {gap.high:+.4f})"
+    return SliceView(
+        visible(describe_slice(found.slice)),
+        str(found.n_samples),
+        _metric_view(row).label,
+        _value(row),
+        _interval(row),
+        difference,
+        "insufficient" if found.insufficient else "",
+    )
+
+
+def _point_view(point: dict[str, Any]) -> PointView:
+    tp, fp, fn, tn = (int(point[name]) for name in ("tp", "fp", "fn", "tn"))
+    return PointView(
+        str(point["name"]).replace("_", " "),
+        f"{point['threshold']:.6g}",
+        (str(tp), str(fp), str(fn), str(tn)),
+        show(tp / (tp + fp)) if tp + fp else "n/a",
+        show(tp / (tp + fn)) if tp + fn else "n/a",
+    )
 
 
 def _gate_view(check: Check) -> GateView:
-    what = f"{check.average} {check.metric}" if check.average else check.metric
-    row = what if check.class_name is None else f"{what} of {visible(check.class_name)}"
+    key = row_key(
+        check.metric,
+        params=check.params,
+        average=check.average,
+        class_name=None if check.class_name is None else visible(check.class_name),
+        slice_=check.slice,
+    )
+    row = visible(describe(key), limit=MAX_TEXT)
     rule = f"{_RULES[check.rule]} {check.limit!r}"
     word = _STATE_WORDS[check.outcome] + (", advisory" if check.advisory else "")
     return GateView(
@@ -242,7 +334,7 @@ def _gate_view(check: Check) -> GateView:
 def _class_views(result: EvalResult) -> tuple[ClassView, ...]:
     by_class: dict[str, dict[str, MetricRow]] = {name: {} for name in result.class_names}
     for row in result.metrics:
-        if row.class_name is not None:
+        if row.class_name is not None and row.slice is None and "prevalence" not in row.params:
             by_class[row.class_name][row.metric] = row
     return tuple(
         ClassView(visible(name), tuple(_cell(rows.get(slug)) for slug in _CLASS_COLUMNS))
@@ -267,7 +359,8 @@ def _model_facts(result: EvalResult) -> Facts:
     model, spec = result.model, result.spec.get("model") or {}
     decision = "argmax, the lowest index on a tie"
     if result.threshold is not None:
-        decision = f"score of {visible(str(result.positive_class))} >= {result.threshold!r}"
+        of = "each label" if result.positive_class is None else visible(result.positive_class)
+        decision = f"score of {of} >= {result.threshold!r}"
     return _facts(
         ("Factory", model.get("factory")),
         ("Class", model.get("class")),

@@ -8,6 +8,7 @@ from evalkit.spec.load import (
     load_gate_file,
     load_specification,
     validate_gates,
+    validate_metrics,
     validate_preprocess,
 )
 from evalkit.spec.paths import resolve_path
@@ -18,26 +19,33 @@ from evalkit.spec.schema import (
     ModelSpec,
     PreprocessSpec,
     RunSpec,
+    SliceSpec,
     Specification,
+    ThresholdFrom,
 )
-from evalkit.spec.source import SourceMap
+from evalkit.spec.source import KeyPath, SourceMap, format_path
 
 __all__ = [
     "DataSpec",
     "GateFile",
     "GateSpec",
+    "KeyPath",
     "Loaded",
     "MetricsSpec",
     "ModelSpec",
     "Override",
     "PreprocessSpec",
     "RunSpec",
+    "SliceSpec",
     "SourceMap",
     "Specification",
+    "ThresholdFrom",
     "check_comparable",
+    "format_path",
     "load_gate_file",
     "load_specification",
     "resolve_path",
     "validate_gates",
+    "validate_metrics",
     "validate_preprocess",
 ]

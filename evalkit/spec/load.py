@@ -14,7 +14,15 @@ from pydantic_core import ErrorDetails
 from evalkit.catalogue import Metric, find_metric
 from evalkit.errors import SpecificationError, nearest
 from evalkit.spec.paths import hide_home, is_path_key, rebase_document, rebased, resolve_path
-from evalkit.spec.schema import Block, GateSpec, PreprocessSpec, Specification
+from evalkit.spec.schema import (
+    Block,
+    GateSpec,
+    MetricsSpec,
+    PreprocessSpec,
+    SliceSpec,
+    Specification,
+    ThresholdFrom,
+)
 from evalkit.spec.source import KeyPath, SourceMap, override, parse_value, read_yaml
 
 M = TypeVar("M", bound=Block)
@@ -66,6 +74,12 @@ class Loaded:
         document = self.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         rebase_document(document, start=self.base, base=path.parent)
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Slices(Block):
+    """Slices alone."""
+
+    slices: tuple[SliceSpec, ...] = ()
 
 
 class GateFile(Block):
@@ -193,14 +207,39 @@ def _check_values(spec: Specification, source: SourceMap) -> None:
     factory = spec.model.factory or ""
     if factory.startswith(_LATER_FACTORIES):
         raise source.error(("model", "factory"), f"{factory.split(':')[0]} models are not available yet")
-    if "samples" in spec.metrics.averages:
-        raise source.error(("metrics", "averages"), "samples is not available yet")
+    if "samples" in spec.metrics.averages and spec.task != "multilabel":
+        raise source.error(("metrics", "averages"), "samples belongs to task: multilabel")
+    _check_slices(spec.data.slices, ("data", "slices"), source)
+    _check_valid(spec, source)
     if spec.model.checkpoint is None:
         raise source.error(("model", "checkpoint"), "is required")
     _check_threshold(spec, source)
     _check_preprocess(spec, source)
     _check_names(spec, source)
     _check_baseline(spec.baseline, source)
+
+
+def _check_slices(slices: Sequence[SliceSpec], path: KeyPath, source: SourceMap) -> None:
+    for index, by in enumerate(slices):
+        here = (*path, index)
+        if isinstance(by, dict):
+            if len(by) != 1:
+                raise source.error(here, "expected one column with the edges of its bins")
+            edges = [float(str(edge)) for edge in next(iter(by.values()))]
+            if not edges or sorted(set(edges)) != edges:
+                raise source.error(here, f"expected increasing edges, got {edges}")
+        elif not isinstance(by, str) and len(set(by)) != len(by):
+            raise source.error(here, "names a column twice")
+
+
+def _check_valid(spec: Specification, source: SourceMap) -> None:
+    valid, path = spec.model.valid_classes, ("model", "valid_classes")
+    if valid is None:
+        return
+    if spec.task == "binary":
+        raise source.error(path, "belongs to task: multiclass or multilabel")
+    if len(set(valid)) != len(valid) or len(valid) < 2:  # noqa: PLR2004
+        raise source.error(path, "expected two or more different names")
 
 
 def check_comparable(gates: Sequence[GateSpec], source: SourceMap, *, hint: str) -> None:
@@ -226,6 +265,16 @@ def _check_normalisation(declared: PreprocessSpec, path: KeyPath, source: Source
         raise source.error((*path, "std"), "must be greater than 0")
 
 
+def validate_metrics(
+    declared: dict[str, Any], slices: Sequence[Any], *, where: str
+) -> tuple[MetricsSpec, tuple[SliceSpec, ...]]:
+    """Validate a metrics block and slices outside a specification; SpecificationError names the key."""
+    metrics = _validate(MetricsSpec, declared, SourceMap(where))
+    found = _validate(_Slices, {"slices": list(slices)}, SourceMap(where))
+    _check_slices(found.slices, ("slices",), SourceMap(where))
+    return metrics, found.slices
+
+
 def validate_preprocess(declared: dict[str, Any], *, where: str) -> PreprocessSpec:
     """Validate a preprocessing mapping outside a specification; SpecificationError names the key."""
     source = SourceMap(where)
@@ -243,14 +292,21 @@ def _check_names(spec: Specification, source: SourceMap) -> None:
 
 
 def _check_threshold(spec: Specification, source: SourceMap) -> None:
-    model, binary = spec.model, spec.task == "binary"
-    for key in ("threshold", "positive_class"):
-        if getattr(model, key) is not None and not binary:
-            raise source.error(("model", key), f"belongs to task: binary, not to {spec.task}")
-    if binary and model.output == "scores" and model.threshold is None:
-        raise source.error(("model", "threshold"), "is required for output: scores, in the score's own units")
-    if binary and model.output != "scores" and not 0 <= float(str(model.threshold or 0)) <= 1:
-        raise source.error(("model", "threshold"), f"must be between 0 and 1, got {model.threshold}")
+    model, path = spec.model, ("model", "threshold")
+    if model.positive_class is not None and spec.task != "binary":
+        raise source.error(("model", "positive_class"), f"belongs to task: binary, not to {spec.task}")
+    if spec.task == "multiclass":
+        if model.threshold is not None:
+            raise source.error(path, "belongs to task: binary or multilabel, not to multiclass")
+        return
+    if isinstance(model.threshold, ThresholdFrom):
+        if spec.task != "binary":
+            raise source.error(path, "a threshold from another run belongs to task: binary")
+        return
+    if model.output == "scores" and model.threshold is None:
+        raise source.error(path, "is required for output: scores, in the score's own units")
+    if model.output != "scores" and not 0 <= float(str(model.threshold or 0)) <= 1:
+        raise source.error(path, f"must be between 0 and 1, got {model.threshold}")
 
 
 def _check_baseline(baseline: Any, source: SourceMap) -> None:

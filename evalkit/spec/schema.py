@@ -93,8 +93,6 @@ def _blocks(value: Any) -> Iterator[tuple[tuple[int, ...], Block]]:
 class ThresholdFrom(Block):
     """A threshold chosen on another run."""
 
-    available = False
-
     from_: Annotated[StrictStr, Field(alias="from")]
     choose: Literal["max_f1"]
 
@@ -111,7 +109,7 @@ class ModelSpec(Block):
     select: StrictInt | StrictStr | None = None
     classes: StrictStr | tuple[StrictStr, ...] | None = None
     class_order: Literal["torchvision", "natural"] | None = None
-    valid_classes: Annotated[tuple[StrictStr, ...] | None, Later()] = None
+    valid_classes: tuple[StrictStr, ...] | None = None
     positive_class: StrictStr | None = None
     threshold: Number | ThresholdFrom | None = None
 
@@ -139,12 +137,12 @@ class DataSpec(Block):
     path: StrictStr
     preprocess: PreprocessSpec | StrictStr | None = None
     attributes: StrictStr | tuple[StrictStr, ...] | None = None
-    slices: Annotated[tuple[SliceSpec, ...], Later()] = ()
+    slices: tuple[SliceSpec, ...] = ()
     on_unreadable: Literal["refuse", "exclude"] = "refuse"
     root: StrictStr | None = None
     image: StrictStr | None = None
     features: tuple[StrictStr, ...] | None = None
-    label: StrictStr | None = None
+    label: StrictStr | tuple[StrictStr, ...] | None = None
     id: StrictStr | None = None
     collate: StrictStr | None = None
     train_manifest: Annotated[StrictStr | None, Later()] = None
@@ -180,11 +178,11 @@ class MetricsSpec(Block):
     interval_method: Literal["closed", "bootstrap"] = "closed"
     classes: Literal["present", "declared", "supported"] = "present"
     zero_division: Literal[0, "nan"] = 0
-    cluster: Annotated[StrictStr | None, Later()] = None
+    cluster: StrictStr | None = None
     cost: tuple[tuple[Number, ...], ...] | None = None
     prevalence: Number | dict[StrictStr, Number] | None = None
-    unit: Annotated[UnitSpec | None, Later()] = None
-    score_memory: Annotated[Positive | StrictStr, Later()] = "512 MiB"
+    unit: UnitSpec | None = None
+    score_memory: Positive | StrictStr = "512 MiB"
 
 
 class BaselineCheckpoint(Block):
@@ -210,7 +208,7 @@ class GateSpec(Block):
     min_gain: Annotated[Number | None, Later()] = None
     class_: Annotated[StrictStr | None, Field(alias="class")] = None
     average: Literal["micro", "macro", "weighted", "samples"] | None = None
-    slice: Annotated[dict[StrictStr, Scalar] | None, Later()] = None
+    slice: dict[StrictStr, Scalar] | None = None
     k: Positive | None = None
     beta: Number | None = None
     judge: Annotated[
@@ -257,7 +255,7 @@ class Specification(Block):
     """A whole specification."""
 
     name: StrictStr = "model"
-    task: Annotated[Literal["binary", "multiclass", "multilabel"], Later(only=("binary",))] = "multiclass"
+    task: Literal["binary", "multiclass", "multilabel"] = "multiclass"
     extends: Annotated[StrictStr | None, Later()] = None
     model: ModelSpec
     data: DataSpec

@@ -1,14 +1,16 @@
 """Intervals: closed-form and deterministic."""
 
-from evalkit.uncertainty.sampling import BySample, Independent, Sampling, smoothed
-from evalkit.uncertainty.wilson import normal_quantile, wilson, wilson_effective, wilson_f1
+from evalkit.uncertainty.sampling import MIN_CLUSTERS, BySample, Independent, Sampling, smoothed
+from evalkit.uncertainty.wilson import normal_quantile, t_quantile, wilson, wilson_effective, wilson_f1
 
 __all__ = [
+    "MIN_CLUSTERS",
     "BySample",
     "Independent",
     "Sampling",
     "normal_quantile",
     "smoothed",
+    "t_quantile",
     "wilson",
     "wilson_effective",
     "wilson_f1",

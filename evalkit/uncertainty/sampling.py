@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.margins import Gradient, Margins
-from evalkit.uncertainty.wilson import Floats, normal_quantile
+from evalkit.uncertainty.wilson import Floats, normal_quantile, t_quantile
 
 Ints = NDArray[np.int64]
 MIN_CLUSTERS = 20
@@ -194,9 +194,7 @@ class BySample:
         """Return the t quantile of the number of clusters less one, or the normal one."""
         if self.clusters is None:
             return np.full(len(self.rows), normal_quantile(level))
-        from scipy.special import stdtrit  # noqa: PLC0415 - documents are read without it
-
-        return np.array([stdtrit(max(count - 1, 1), 0.5 + level / 2) for count in self._n_clusters()])
+        return np.array([t_quantile(level, count - 1) for count in self._n_clusters()])
 
     def enough(self) -> NDArray[np.bool_]:
         """Return where there are at least 20 clusters."""

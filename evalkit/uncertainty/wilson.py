@@ -16,6 +16,13 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
+def t_quantile(level: float, degrees: int) -> float:
+    """Return the two-sided t quantile of a confidence level."""
+    from scipy.special import stdtrit  # noqa: PLC0415 - documents are read without it
+
+    return float(stdtrit(max(degrees, 1), 0.5 + level / 2))
+
+
 def wilson(
     numerator: ArrayLike, denominator: ArrayLike, *, level: float, quantile: ArrayLike | None = None
 ) -> tuple[Floats, Floats]:

@@ -1,0 +1,90 @@
+"""What pictures and tables of thresholds are drawn from: curves, operating points, reliability."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from evalkit.metrics.calibration import Reliability, reliability
+from evalkit.metrics.ranking import Ranked, operating_points, pr_curve, roc_curve, threshold_table
+from evalkit.samples import Samples
+from evalkit.score_rows import confidences
+
+MAX_CLASSES = 12
+_POINTS = 100
+_THRESHOLDS = 21
+_TARGET = 0.9
+
+
+def curves(
+    samples: Samples,
+    class_names: Sequence[str],
+    *,
+    positive: int | None,
+    cost: tuple[tuple[float, ...], ...] | None,
+) -> dict[str, Any]:
+    """Return ROC and precision-recall curves of up to 12 classes; of a binary task also its thresholds.
+
+    Args:
+        samples: What every sample gave.
+        class_names: In output order.
+        positive: The index of the positive class of a binary task.
+        cost: ``cost[i][j]`` of true class i taken for j.
+    """
+    if positive is not None:
+        ranked = samples.ranked(positive)
+        return {} if ranked is None else {**_curve(ranked), **_thresholds(ranked, samples, positive, cost)}
+    if len(class_names) > MAX_CLASSES:
+        return {}
+    found = {name: samples.ranked(k) for k, name in enumerate(class_names)}
+    by_class = {name: _curve(ranked) for name, ranked in found.items() if ranked is not None}
+    return {"by_class": by_class} if by_class else {}
+
+
+def calibration_tables(samples: Samples, positive: int | None) -> dict[str, Any]:
+    """Return confidence against share right, in bins of equal mass and of equal width."""
+    found = None if samples.y_true.ndim == 2 else confidences(samples, positive)  # noqa: PLR2004
+    if found is None:
+        return {}
+    return {scheme: _table(reliability(*found, scheme=scheme)) for scheme in ("mass", "width")}
+
+
+def _curve(ranked: Ranked) -> dict[str, Any]:
+    return {
+        "roc": roc_curve(ranked, max_points=_POINTS),
+        "pr": pr_curve(ranked, max_points=_POINTS),
+        "exact": ranked.exact,
+    }
+
+
+def _thresholds(
+    ranked: Ranked, samples: Samples, positive: int, cost: tuple[tuple[float, ...], ...] | None
+) -> dict[str, Any]:
+    """Count over thresholds, and at those that are best on these very samples: optimistic, and marked so."""
+    if samples.probable:
+        values = np.linspace(0, 1, _THRESHOLDS)
+    else:
+        values = np.unique(np.quantile(ranked.scores, np.linspace(0, 1, _THRESHOLDS)))
+    table = threshold_table(ranked, values)
+    extra = None
+    if cost is not None:
+        negative = 1 - positive
+        extra = (
+            cost[negative][positive] - cost[negative][negative],
+            cost[positive][negative] - cost[positive][positive],
+        )
+    points = operating_points(ranked, cost=extra, min_recall=_TARGET, min_precision=_TARGET)
+    return {
+        "thresholds": {"threshold": values.tolist(), **{name: part.tolist() for name, part in table.items()}},
+        "operating_points": [{**point, "selected_on_test": True} for point in points],
+    }
+
+
+def _table(bins: Reliability) -> dict[str, list[Any]]:
+    return {
+        "low": bins.low.tolist(),
+        "high": bins.high.tolist(),
+        "n": bins.n.tolist(),
+        "mean_confidence": bins.mean_confidence.tolist(),
+        "share_correct": bins.share_correct.tolist(),
+    }

@@ -1,0 +1,158 @@
+"""From counts and per-sample values to every number of a document, the same for every door."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.catalogue import METRICS
+from evalkit.count_rows import count_columns, margins_of, members_of
+from evalkit.counts import ConfusionCounts, counter_of
+from evalkit.curves import calibration_tables, curves
+from evalkit.decide import Decision
+from evalkit.grouping import Grouping, codes_of, combine
+from evalkit.result import SliceRow, counts_fields
+from evalkit.rows import Column, Measures, MetricRow
+from evalkit.sample_rows import sample_columns
+from evalkit.samples import Samples
+from evalkit.score_rows import score_columns
+from evalkit.slices import Sliced, slice_rows
+from evalkit.uncertainty import BySample, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What findings are asked for.
+
+    Attributes:
+        class_names: In output order.
+        decision: The rule from scores to classes.
+        measures: What to compute.
+        grouping: How samples hang together.
+        slice_classes: Metrics whose per-class rows every slice has.
+        scored: Whether there are scores.
+    """
+
+    class_names: tuple[str, ...]
+    decision: Decision
+    measures: Measures
+    grouping: Grouping = field(default_factory=Grouping)
+    slice_classes: frozenset[str] = frozenset()
+    scored: bool = True
+
+    @property
+    def by_sample(self) -> bool:
+        """Whether counts alone are not enough."""
+        return self.scored or bool(self.grouping.columns) or self.measures.task == "multilabel"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The numbers of a document.
+
+    Attributes:
+        counts: What was counted: samples, or units.
+        metrics: All rows.
+        slices: The slices with their counts.
+        curves, calibration: For pictures.
+    """
+
+    counts: ConfusionCounts
+    metrics: tuple[MetricRow, ...]
+    slices: tuple[SliceRow, ...] = ()
+    curves: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_samples(self) -> int:
+        """What was counted."""
+        return int(self.counts.n_samples.flat[0])
+
+    def fields(self) -> dict[str, Any]:
+        """Return them as a document holds them."""
+        return {
+            **counts_fields(self.counts),
+            "metrics": self.metrics,
+            "slices": self.slices,
+            "curves": self.curves,
+            "calibration": self.calibration,
+        }
+
+
+def find(asked: Asked, counts: ConfusionCounts, read: Callable[[], Samples]) -> Findings:
+    """Compute everything.
+
+    Args:
+        asked: What.
+        counts: Of all samples.
+        read: Gives the samples; called only where counts are not enough.
+    """
+    if not asked.by_sample:
+        columns = count_columns(counts.matrix[None], asked.measures)
+        return Findings(counts, tuple(_rows(columns, asked, int(counts.n_samples))))
+    samples = read()
+    if asked.grouping.unit is not None:
+        samples = combine(samples, *asked.grouping.unit, asked.decision)
+        counts = _counted(samples, asked)
+    return _of_samples(asked, counts, samples)
+
+
+def _of_samples(asked: Asked, counts: ConfusionCounts, samples: Samples) -> Findings:
+    measures, positive = asked.measures, asked.decision.positive
+    clusters = _clusters(asked.grouping, samples)
+    sampling = _sampling(counts, samples, clusters)
+    members = members_of(margins_of(counts.matrix, measures.task), measures)
+    columns = [
+        *count_columns(counts.matrix[None], measures, members=members, sampling=sampling),
+        *sample_columns(samples, measures, clusters=clusters),
+    ]
+    if samples.scored:
+        size = len(asked.class_names)
+        columns += score_columns(samples, measures, size, positive=positive, clusters=clusters)
+    sliced = Sliced(asked.class_names, measures, members, asked.slice_classes)
+    slices, rows = slice_rows(sliced, counts.matrix, samples, asked.grouping.slices, clusters)
+    return Findings(
+        counts,
+        (*_rows(_ordered(columns), asked, len(samples)), *rows),
+        slices,
+        curves(samples, asked.class_names, positive=positive, cost=measures.cost),
+        calibration_tables(samples, positive),
+    )
+
+
+def _rows(columns: Any, asked: Asked, n_samples: int) -> Iterator[MetricRow]:
+    for column in columns:
+        yield from column.rows(0, asked.class_names, n_samples=n_samples, level=asked.measures.level)
+
+
+def _ordered(columns: list[Column]) -> list[Column]:
+    """Put what is of the whole run before what is of classes."""
+    return sorted(columns, key=lambda column: column.by_class)
+
+
+def _counted(units: Samples, asked: Asked) -> ConfusionCounts:
+    counter: Any = counter_of(asked.measures.task, len(asked.class_names))
+    counter.add(units.y_true, units.y_pred)
+    found: ConfusionCounts = counter.result()
+    return found
+
+
+def _clusters(grouping: Grouping, samples: Samples) -> NDArray[np.int64] | None:
+    if grouping.cluster is None:
+        return None
+    return codes_of(samples.attributes[grouping.cluster])[1]
+
+
+def _sampling(
+    counts: ConfusionCounts, samples: Samples, clusters: NDArray[np.int64] | None
+) -> Sampling | None:
+    if clusters is None and samples.y_true.ndim == 1:
+        return None
+    return BySample.of(counts.matrix[None], samples.y_true, samples.y_pred, clusters=clusters)
+
+
+def needs_scores(measures: Measures) -> bool:
+    """Return whether a metric that was asked for is computed from scores."""
+    return any(METRICS[slug].needs == "scores" for slug, _ in measures.asked)
