@@ -54,31 +54,35 @@ class _Scratch:
     """A folder for the per-sample table that goes when nobody looks at it any more."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="evalkit-"))
-        self._cleanup = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        self._path: Path | None = None
 
-    @property
     def ledger(self) -> Path:
-        """The table's path."""
-        return self.path / LEDGER
+        """Return the table's path; the folder is made when it is first asked for."""
+        if self._path is None:
+            self._path = Path(tempfile.mkdtemp(prefix="evalkit-"))
+            weakref.finalize(self, shutil.rmtree, self._path, ignore_errors=True)
+        return self._path / LEDGER
 
 
 class EvalResult:
-    """A result: the document, and ways to look at it.
-
-    Attributes:
-        document: Everything that was found out, as it stands in ``result.json``.
-    """
+    """A result: the document, and ways to look at it."""
 
     def __init__(
         self,
-        document: Document,
+        document: Document | Callable[[], Document],
         ledger: Callable[[], Path] | None = None,
         scratch: _Scratch | None = None,
     ) -> None:
-        self.document = document
+        self._document = document
         self._ledger = ledger
         self._scratch = scratch  # kept, because its folder goes with it
+
+    @property
+    def document(self) -> Document:
+        """Everything that was found out; written when it is first asked for."""
+        if callable(self._document):
+            self._document = self._document()
+        return self._document
 
     def value(
         self,
@@ -264,7 +268,9 @@ class Accumulator:
 
     def result(self) -> EvalResult:
         """Return the result of everything that was added."""
-        return EvalResult(self._tally.result(provenance=_provenance()), self._tally.ledger, self._scratch)
+        self._tally.find()
+        provenance = _provenance()
+        return EvalResult(lambda: self._tally.document(provenance), self._tally.ledger, self._scratch)
 
 
 def score(
@@ -407,14 +413,14 @@ def evaluate(
     evaluation = measure(
         setup,
         integrity=IntegrityLog(),
-        ledger=scratch.ledger,
+        ledger=scratch.ledger(),
         provenance=_provenance(),
         clock=time.perf_counter,
         progress=lambda done, total: None,  # noqa: ARG005
     )
     if evaluation.failure is not None:
         raise evaluation.failure
-    return EvalResult(evaluation.result, lambda: scratch.ledger, scratch)
+    return EvalResult(evaluation.result, scratch.ledger, scratch)
 
 
 def _names_of(class_names: Any, config: Any, dataset: Any) -> tuple[str, ...]:

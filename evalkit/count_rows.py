@@ -16,6 +16,8 @@ from evalkit.uncertainty.replicates import percentile_intervals
 
 _RESAMPLED = "bootstrap"
 _REWEIGHTED = ("precision", "npv")
+# Metrics of single cells, not of margins alone.
+_OF_CELLS = frozenset({"expected_cost", "cohen_kappa_linear", "cohen_kappa_quadratic"})
 
 
 def count_rows(
@@ -72,18 +74,22 @@ def count_columns(
         yield from _reweighted(matrix, measures, by_class=by_class)
 
 
-def trivial(matrix: Array, task: str) -> Array:
-    """Return the counts of a model that always says the commonest class, or label, of the same samples."""
-    simple = np.zeros_like(matrix)
-    support = matrix.sum(axis=-1)
+def trivial(margins: Margins, task: str, *, cells: bool) -> Margins:
+    """Return the margins of a model that always says the commonest class, or label, of the same samples.
+
+    Args:
+        margins: Of the samples.
+        task: Theirs.
+        cells: Whether its cells are needed, too.
+    """
+    support = margins.support
     if task == "multilabel":
-        said = support[..., 1] > support[..., 0]
-        simple[..., :, 1] = np.where(said[..., None], support, 0)
-        simple[..., :, 0] = np.where(said[..., None], 0, support)
-    else:
-        commonest = support.argmax(axis=-1)
-        np.put_along_axis(simple, commonest[..., None, None], support[..., None], axis=-1)
-    return simple
+        predicted = np.where(2 * support > margins.n, margins.n, 0)
+        return Margins(np.where(predicted > 0, support, 0), support, predicted, margins.n)
+    commonest = support.argmax(axis=-1)[..., None]
+    said = np.arange(support.shape[-1]) == commonest
+    matrix = np.where(said[..., None, :], support[..., :, None], 0) if cells else None
+    return Margins(np.where(said, support, 0), support, np.where(said, margins.n, 0), margins.n, matrix)
 
 
 def margins_of(matrix: Array, task: str) -> Margins:
@@ -104,7 +110,7 @@ def _with_intervals(
     sampling: Sampling | None,
 ) -> Iterator[Column]:
     values = [item.value(margins) for item in estimands]
-    simple = margins_of(trivial(matrix, measures.task), measures.task)
+    simple = trivial(margins, measures.task, cells=any(item.metric.slug in _OF_CELLS for item in estimands))
     baselines = [None if item.by_class else item.value(simple).value for item in estimands]
     if measures.method == _RESAMPLED and measures.task != "multilabel":
         bounds = percentile_intervals(matrix, [item.value for item in estimands], level=measures.level)
@@ -161,7 +167,8 @@ def _by_influence(
     quantile = quantile[:, None] if item.by_class else quantile
     if item.kind == "unbounded":
         half = np.where(variance > 0, quantile * np.sqrt(variance), np.nan)
-        return (value.value - half, value.value + half), "normal"
+        lowest, highest = item.limits or (-np.inf, np.inf)
+        return (np.maximum(value.value - half, lowest), np.minimum(value.value + half, highest)), "normal"
     assert item.metric.lower is not None
     assert item.metric.upper is not None
     interval = wilson_effective(

@@ -8,11 +8,15 @@ True
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evalkit.labels import all_below
+
 Counts = NDArray[np.int64]
+_PART = 1 << 15
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,8 +57,7 @@ class ConfusionCounts:
         true, pred = _labels(y_true, n_classes), _labels(y_pred, n_classes)
         if true.shape != pred.shape:
             raise ValueError(f"labels: expected equal shapes, got {true.shape} and {pred.shape}")
-        cells = np.bincount(true * n_classes + pred, minlength=n_classes * n_classes)
-        return cls(cells.reshape(n_classes, n_classes))
+        return cls(_cells(true, pred, n_classes).reshape(n_classes, n_classes))
 
     def __add__(self, other: "ConfusionCounts") -> "ConfusionCounts":
         """Merge two states over the same classes and leading axes."""
@@ -130,11 +133,12 @@ class LabelCounter:
     _FLUSH_AT = 65_536
 
     def __init__(self, n_classes: int) -> None:
-        self._counts = ConfusionCounts.empty(n_classes)
-        self._pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._n_classes = n_classes
+        self._cells = np.zeros(n_classes * n_classes, np.int64)
+        self._pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._waiting = 0
 
-    def add(self, y_true: NDArray[np.int64], y_pred: NDArray[np.int64]) -> None:
+    def add(self, y_true: NDArray[Any], y_pred: NDArray[Any]) -> None:
         """Take label pairs, each of shape (n,)."""
         self._pairs.append((y_true, y_pred))
         self._waiting += len(y_true)
@@ -144,12 +148,13 @@ class LabelCounter:
     def result(self) -> ConfusionCounts:
         """Return the counts of everything that was added."""
         self._flush()
-        return self._counts
+        return ConfusionCounts(self._cells.reshape(self._n_classes, self._n_classes))
 
     def _flush(self) -> None:
         if self._pairs:
-            y_true, y_pred = (np.concatenate(parts) for parts in zip(*self._pairs, strict=True))
-            self._counts += ConfusionCounts.from_labels(y_true, y_pred, n_classes=self._counts.n_classes)
+            y_true, y_pred = (_joined(parts) for parts in zip(*self._pairs, strict=True))
+            true, pred = _labels(y_true, self._n_classes), _labels(y_pred, self._n_classes)
+            self._cells += _cells(true, pred, self._n_classes)
         self._pairs, self._waiting = [], 0
 
 
@@ -177,10 +182,33 @@ def counter_of(task: str, n_classes: int) -> "LabelCounter | LabelSetCounter":
     return LabelSetCounter(n_classes) if task == "multilabel" else LabelCounter(n_classes)
 
 
-def _labels(values: ArrayLike, n_classes: int) -> Counts:
+def _joined(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def narrow(labels: NDArray[Any], n_classes: int) -> NDArray[Any]:
+    """Return a copy of class indices in the smallest unsigned type that holds them all."""
+    return labels.astype(np.min_scalar_type(max(n_classes - 1, 0)))
+
+
+def _cells(true: NDArray[Any], pred: NDArray[Any], n_classes: int) -> Counts:
+    """Count pairs, shape (K * K,): a part at a time that stays in the processor's cache."""
+    n_cells = n_classes * n_classes
+    size = max(_PART, 4 * n_cells)  # a part's counts cost n_cells
+    cells, place = np.zeros(n_cells, np.int64), np.empty(min(size, len(true)), np.int64)
+    for start in range(0, len(true), size):
+        part = slice(start, start + size)
+        here = place[: len(true[part])]
+        np.multiply(true[part], n_classes, out=here, dtype=np.int64)
+        np.add(here, pred[part], out=here, dtype=np.int64)
+        cells += np.bincount(here, minlength=n_cells)
+    return cells
+
+
+def _labels(values: ArrayLike, n_classes: int) -> NDArray[Any]:
     labels = np.asarray(values)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise ValueError(f"labels: expected integers of shape (n,), got {labels.dtype} {labels.shape}")
-    if labels.size and not (int(labels.min()) >= 0 and int(labels.max()) < n_classes):
+    if not all_below(labels, n_classes):
         raise ValueError(f"labels: expected 0 to {n_classes - 1}, got {labels.min()} to {labels.max()}")
-    return labels.astype(np.int64)
+    return labels if labels.dtype != np.uint64 else labels.astype(np.int64)

@@ -59,7 +59,10 @@ class DataDigest:
     def __init__(self, class_names: Sequence[str]) -> None:
         self._names = list(class_names)
         ranks = {name: rank for rank, name in enumerate(sorted(class_names))}
-        self._ranks = np.array([ranks[name] for name in class_names], dtype="<i8")
+        # The smallest type that holds every rank, little-endian on every machine.
+        kind = np.min_scalar_type(max(len(ranks) - 1, 0)).newbyteorder("<")
+        self._ranks = np.array([ranks[name] for name in class_names], dtype=kind)
+        self._sorted = list(class_names) == sorted(class_names)
         self._order = np.argsort(np.array([ranks[name] for name in class_names]))
         self._header = _names_bytes(sorted(class_names))
         self._positional = hashlib.sha256(self._header)
@@ -69,11 +72,14 @@ class DataDigest:
         """Take class indices (n,), or label sets (n, L), and the ids of the samples, where they have any."""
         several = y_true.ndim == 2  # noqa: PLR2004 - (n, L)
         if ids is None:
-            ranked = np.packbits(y_true[:, self._order], axis=1) if several else self._ranks[y_true]
-            self._positional.update(ranked.tobytes())
+            ranked = np.packbits(y_true[:, self._order], axis=1) if several else self._ranked(y_true)
+            self._positional.update(np.ascontiguousarray(ranked).data)
         else:
             labels = self._label_sets(y_true) if several else [self._names[k] for k in y_true.tolist()]
             self._named += OrderFreeDigest.of(_names_bytes(pair) for pair in zip(ids, labels, strict=True))
+
+    def _ranked(self, y_true: NDArray[Any]) -> NDArray[Any]:
+        return y_true.astype(self._ranks.dtype, copy=False) if self._sorted else self._ranks.take(y_true)
 
     def _label_sets(self, y_true: NDArray[Any]) -> list[str]:
         """Name the labels of each sample, sorted; the length before each keeps them apart."""

@@ -54,13 +54,18 @@ class Findings:
 
     Attributes:
         counts: What was counted: samples, or units.
-        metrics: All rows.
+        columns: The numbers of the whole run with their intervals; rows are written when they are asked for.
+        class_names, level: What rows need beside.
+        slice_rows: Rows of slices.
         slices: The slices with their counts.
         curves, calibration: For pictures.
     """
 
     counts: ConfusionCounts
-    metrics: tuple[MetricRow, ...]
+    columns: tuple[Column, ...]
+    class_names: tuple[str, ...]
+    level: float
+    slice_rows: tuple[MetricRow, ...] = ()
     slices: tuple[SliceRow, ...] = ()
     curves: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -70,11 +75,17 @@ class Findings:
         """What was counted."""
         return int(self.counts.n_samples.flat[0])
 
+    def rows(self) -> Iterator[MetricRow]:
+        """Yield all rows, those of the whole run before those of slices."""
+        for column in self.columns:
+            yield from column.rows(0, self.class_names, n_samples=self.n_samples, level=self.level)
+        yield from self.slice_rows
+
     def fields(self) -> dict[str, Any]:
         """Return them as a document holds them."""
         return {
             **counts_fields(self.counts),
-            "metrics": self.metrics,
+            "metrics": tuple(self.rows()),
             "slices": self.slices,
             "curves": self.curves,
             "calibration": self.calibration,
@@ -90,8 +101,8 @@ def find(asked: Asked, counts: ConfusionCounts, read: Callable[[], Samples]) -> 
         read: Gives the samples; called only where counts are not enough.
     """
     if not asked.by_sample:
-        columns = count_columns(counts.matrix[None], asked.measures)
-        return Findings(counts, tuple(_rows(columns, asked, int(counts.n_samples))))
+        columns = tuple(count_columns(counts.matrix[None], asked.measures))
+        return Findings(counts, columns, asked.class_names, asked.measures.level)
     samples = read()
     if asked.grouping.unit is not None:
         samples = combine(samples, *asked.grouping.unit, asked.decision)
@@ -115,16 +126,14 @@ def _of_samples(asked: Asked, counts: ConfusionCounts, samples: Samples) -> Find
     slices, rows = slice_rows(sliced, counts.matrix, samples, asked.grouping.slices, clusters)
     return Findings(
         counts,
-        (*_rows(_ordered(columns), asked, len(samples)), *rows),
+        tuple(_ordered(columns)),
+        asked.class_names,
+        measures.level,
+        tuple(rows),
         slices,
         curves(samples, asked.class_names, positive=positive, cost=measures.cost),
         calibration_tables(samples, positive),
     )
-
-
-def _rows(columns: Any, asked: Asked, n_samples: int) -> Iterator[MetricRow]:
-    for column in columns:
-        yield from column.rows(0, asked.class_names, n_samples=n_samples, level=asked.measures.level)
 
 
 def _ordered(columns: list[Column]) -> list[Column]:

@@ -89,7 +89,7 @@ def integral_labels(y: NDArray[Any], *, where: str) -> Ints:
         )
     if y.dtype == np.uint64:
         y = np.minimum(y, np.uint64(np.iinfo(np.int64).max))  # a huge label must not wrap to a negative one
-    return y.astype(np.int64)
+    return y.astype(np.int64, copy=False)
 
 
 def check_range(y: Ints, *, n_classes: int, where: str, index: Ints | None = None) -> None:
@@ -101,12 +101,21 @@ def check_range(y: Ints, *, n_classes: int, where: str, index: Ints | None = Non
         where: Names the data.
         index: The rows' positions in the data; by default 0 to n - 1.
     """
-    if not y.size or (int(y.min()) >= 0 and int(y.max()) < n_classes):
+    if all_below(y, n_classes):
         return
     rows = np.arange(len(y)) if index is None else index
     wrong = np.flatnonzero((y < 0) | (y >= n_classes))
     shown = listed([f"row {rows[i]}: {y[i]}" for i in wrong[:_SHOWN].tolist()])
     raise DataError(f"{where}: {wrong.size} labels outside 0 to {n_classes - 1} ({shown})")
+
+
+def all_below(labels: NDArray[Any], n_classes: int) -> bool:
+    """Return whether integers are all from 0 to n_classes - 1."""
+    if not labels.size:
+        return True
+    if labels.dtype.kind == "i":  # in one pass: as unsigned numbers, negative ones are the largest
+        labels = labels.view(f"u{labels.dtype.itemsize}")
+    return int(labels.max()) < n_classes
 
 
 def _from_objects(labels: list[Any], class_names: Sequence[str], where: str, *, typed: bool) -> Ints:

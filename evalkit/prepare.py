@@ -26,6 +26,7 @@ from evalkit.datasets import Source, check_data, open_source
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.decide import Decision
 from evalkit.errors import ModelError, nearest
+from evalkit.findings import Asked
 from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.measure import Setup, module_facts
@@ -142,6 +143,7 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
     weights = load_weights(model, opened.checkpoint, weights=spec.model.weights)
     _record_integrity(integrity, weights, pinned=spec.model.sha256 is not None)
     source, preprocessing = _open_source(opened, names)
+    _check_attributes(loaded, source, asked)
     return Setup(
         question=Question(spec.name, asked, opened.contract.assumed),
         model=model.to(device),
@@ -200,6 +202,17 @@ def _record_integrity(integrity: IntegrityLog, weights: LoadedWeights, *, pinned
     if pinned:
         status, text = "ok", "the file's sha256 is the pinned one"
     integrity.record("file_integrity", "ok" if status == "ok" else "warn", text)
+
+
+def _check_attributes(loaded: Loaded, source: Source, asked: Asked) -> None:
+    """Refuse columns that the data do not have, where that is known before they are read."""
+    known = source.facts().get("attributes")
+    if known is None:
+        return
+    for name in asked.grouping.columns:
+        if name not in known:
+            key = ("data", "slices") if name != loaded.spec.metrics.cluster else ("metrics", "cluster")
+            raise loaded.source.error(key, f"the data have no attribute {name!r}{nearest(name, known)}")
 
 
 def _valid(loaded: Loaded, names: tuple[str, ...]) -> NDArray[np.int64] | None:

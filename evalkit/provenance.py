@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def collect_provenance(
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count(),
-        "git": _git(base),
+        "git": _git(Path(os.path.abspath(base))),  # noqa: PTH100 - the folder, not what it links to
     }
 
 
@@ -68,6 +69,7 @@ def _inside(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {"evalkit": __version__}
     for name in _PACKAGES:
@@ -78,7 +80,9 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@cache
 def _git(folder: Path) -> dict[str, Any] | None:
+    """Ask git once a process: a result says what the code was when it started."""
     commit = _git_output(folder, "rev-parse", "HEAD")
     if commit is None:
         return None

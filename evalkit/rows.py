@@ -112,8 +112,16 @@ def describe_params(params: Mapping[str, Scalar]) -> str:
 
 
 def describe_slice(slice_: Mapping[str, Scalar]) -> str:
-    """Write a slice such as ``ink = low and writer = 3``."""
-    return " and ".join(f"{name} = {value}" for name, value in slice_.items())
+    """Write a slice such as ``ink = low and age in [18, 65)``."""
+    return " and ".join(f"{name}{_relation(value)}" for name, value in slice_.items())
+
+
+def _relation(value: Scalar) -> str:
+    """Write a value, or one of the bins that :func:`bin_names` names."""
+    text = str(value)
+    if text.startswith("["):
+        return f" in {text}"
+    return f" {text}" if text.startswith(("<", ">=")) else f" = {text}"
 
 
 def bin_names(edges: Sequence[float]) -> list[str]:

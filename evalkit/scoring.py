@@ -1,8 +1,9 @@
 """The other trunk: predictions from anywhere become an EvalResult; never torch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from evalkit.asking import asked_of
 from evalkit.assemble import Question, assemble
-from evalkit.counts import counter_of
+from evalkit.counts import counter_of, narrow
 from evalkit.decide import Decision
 from evalkit.digests import DataDigest
 from evalkit.errors import DataError, SpecificationError, nearest
-from evalkit.findings import find
+from evalkit.findings import Findings, find
 from evalkit.integrity import IntegrityLog
 from evalkit.ledger import LedgerWriter, Output, PredictionBatch, check_attributes, open_ledger
 from evalkit.predictions import check_ids, check_labels, check_scores
@@ -71,6 +72,24 @@ def _check_threshold(threshold: float | None, output: Output) -> None:
         raise SpecificationError(f"threshold: must be between 0 and 1, got {threshold!r}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A batch whose rows are not written yet."""
+
+    start: int
+    y_true: NDArray[Any]
+    y_pred: NDArray[Any]
+    ids: Sequence[str] | None
+    attributes: Mapping[str, NDArray[Any]]
+
+    def with_outputs(self, outputs: NDArray[Any] | None) -> PredictionBatch:
+        index = np.arange(self.start, self.start + len(self.y_true))
+        true, pred = self.y_true, self.y_pred
+        if true.ndim == 1:
+            true, pred = true.astype(np.int64), pred.astype(np.int64)
+        return PredictionBatch(index, true, pred, outputs, self.ids, self.attributes)
+
+
 class Tally:
     """Takes predictions batch by batch and gives the result; what :class:`evalkit.Accumulator` is made of.
 
@@ -79,7 +98,7 @@ class Tally:
     Args:
         class_names: In output order.
         decision: The rule from scores to classes.
-        ledger: Where the per-sample table is written.
+        ledger: Gives the path where the per-sample table is written; called when it is.
         name: Of the run.
         metrics: What to compute, as in a specification.
         slices: Which attributes to slice by.
@@ -90,7 +109,7 @@ class Tally:
         class_names: tuple[str, ...],
         decision: Decision,
         *,
-        ledger: Path,
+        ledger: Callable[[], Path],
         name: str = "model",
         metrics: MetricsSpec | None = None,
         slices: Sequence[SliceSpec] = (),
@@ -106,13 +125,13 @@ class Tally:
         self._digest = DataDigest(class_names)
         self._open = ExitStack()
         self._writer: LedgerWriter | None = None
-        self._waiting: list[PredictionBatch] = []
+        self._waiting: list[_Waiting] = []
         self._ids: set[str] = set()
         self._identified: bool | None = None
         self._scored: bool | None = None
         self._n_ties = 0
         self._n_samples = 0
-        self._result: EvalResult | None = None
+        self._found: Findings | None = None
 
     def add(
         self,
@@ -135,7 +154,7 @@ class Tally:
         Raises:
             DataError: Shapes, types or values outside the contract. Nothing of the batch is counted then.
         """
-        if self._result is not None:
+        if self._found is not None:
             raise DataError("the result was taken already; nothing can be added")
         if y_pred is None and y_score is None:
             raise DataError("expected y_pred or y_score")
@@ -148,11 +167,12 @@ class Tally:
         pred, n_ties = self._decided(y_pred, outputs, n)
         if not n:
             return
+        if self.decision.task != "multilabel":
+            true, pred = (narrow(labels, len(self.class_names)) for labels in (true, pred))
         names = self._named(ids, n)
         if self._scored not in (None, outputs is not None):
             raise DataError("y_score: expected for all batches or for none")
-        index = np.arange(self._n_samples, self._n_samples + n)
-        self._keep(PredictionBatch(index, true, pred, outputs, names, _columns(attributes, n)))
+        self._keep(_Waiting(self._n_samples, true, pred, names, _columns(attributes, n)), outputs)
         self._scored, self._identified = outputs is not None, names is not None
         self._ids.update(names or ())
         self._counter.add(true, pred)
@@ -160,32 +180,33 @@ class Tally:
         self._n_samples += n
         self._n_ties += n_ties
 
-    def result(self, *, provenance: dict[str, Any]) -> EvalResult:
-        """Return the result of everything that was added; DataError without samples."""
-        if self._result is None:
+    def find(self) -> Findings:
+        """Compute every number of everything that was added; DataError without samples."""
+        if self._found is None:
             if self._n_samples == 0:
                 raise DataError("no samples were added")
-            self._result = self._document(provenance)
-        return self._result
+            asked = self._asked(scored=bool(self._scored))
+            self._found = find(asked, self._counter.result(), self._read)
+        return self._found
 
     def ledger(self) -> Path:
         """Write the per-sample table where it is not written yet, and return its path."""
         for batch in self._waiting:
-            self._write(batch)
+            self._write(batch, None)
         self._waiting = []
         self._open.close()
-        return self._ledger
+        return self._ledger()
 
-    def _keep(self, batch: PredictionBatch) -> None:
-        if batch.outputs is None:
+    def _keep(self, batch: "_Waiting", outputs: NDArray[Any] | None) -> None:
+        if outputs is None:
             self._waiting.append(batch)
         else:
-            self._write(batch)
+            self._write(batch, outputs)
 
-    def _write(self, batch: PredictionBatch) -> None:
+    def _write(self, batch: "_Waiting", outputs: NDArray[Any] | None) -> None:
         if self._writer is None:
-            self._writer = self._open.enter_context(open_ledger(self._ledger, self.decision.output))
-        self._writer.write(batch)
+            self._writer = self._open.enter_context(open_ledger(self._ledger(), self.decision.output))
+        self._writer.write(batch.with_outputs(outputs))
 
     def _asked(self, *, scored: bool) -> Any:
         return asked_of(
@@ -207,13 +228,14 @@ class Tally:
             memory=DEFAULT_MEMORY,
         )
 
-    def _document(self, provenance: dict[str, Any]) -> EvalResult:
+    def document(self, provenance: dict[str, Any]) -> EvalResult:
+        """Return the document of what was found."""
         integrity = IntegrityLog(NOT_RUN)
         integrity.record("seen_once", "ok", "the counts sum to n")
         asked = self._asked(scored=bool(self._scored))
         return assemble(
             Question(self.name, asked),
-            find(asked, self._counter.result(), self._read),
+            self.find(),
             n_asked=self._n_samples,
             n_available=self._n_samples,
             n_excluded=0,

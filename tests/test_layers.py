@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "evalkit"
 FLOORS = (
     {"errors"},
     {"classes", "catalogue", "display", "sniff"},
-    {"counts", "scores", "digests", "labels"},
+    {"scores", "digests", "labels"},
+    {"counts"},
     {"metrics"},
     {"uncertainty"},
     {"rows", "documents", "provenance"},

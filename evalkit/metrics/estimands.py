@@ -32,6 +32,7 @@ class Estimand:
         by_class: Whether it has a value per class, shape (..., K), instead of one, shape (...).
         kind: What its interval is made of.
         value: From margins.
+        limits: Of an unbounded metric, where its own parameters bound it.
         gradient: From the smoothed margins and the observed ones; None for a count.
     """
 
@@ -42,6 +43,7 @@ class Estimand:
     params: Params = field(default_factory=dict)
     average: str | None = None
     by_class: bool = False
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +149,5 @@ def _costly(metric: Metric, cost: Floats) -> Estimand:
         lambda margins: expected_cost(margins, cost),
         lambda smooth, _: expected_cost_gradient(smooth, cost),
         "unbounded",
+        limits=(float(cost.min()), float(cost.max())),
     )

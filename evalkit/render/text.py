@@ -12,7 +12,13 @@ def render_text(view: ReportView) -> str:
     parts = [f"{view.heading}\n{view.summary}", *(f"  note: {notice}" for notice in view.notices)]
     if view.metrics:
         lines = [
-            [metric.label, metric.value, metric.interval, metric.trivial, metric.counts or metric.note]
+            [
+                metric.label,
+                metric.value,
+                metric.interval,
+                metric.trivial,
+                metric.counts or metric.note.partition(";")[0],
+            ]
             for metric in view.metrics
         ]
         parts.append(_table(["metric", "value", "interval", "trivial", ""], lines))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+_ROUNDING = 1e-12
 
 
 def normal_quantile(level: float) -> float:
@@ -82,10 +83,6 @@ def wilson_effective(
     size = np.where(known, centre * (1 - centre) / np.where(known, spread, 1), np.nan)
     size = np.minimum(np.maximum(size, 1), largest)
     # A mean of ratios that is 1 may miss it by a rounding error.
-    share = np.where(
-        np.isclose(share, 1, rtol=0, atol=1e-12),
-        1,
-        np.where(np.isclose(share, 0, rtol=0, atol=1e-12), 0, share),
-    )
+    share = np.where(np.abs(share - 1) < _ROUNDING, 1.0, np.where(np.abs(share) < _ROUNDING, 0.0, share))
     low, high = wilson(np.where(share == 1, size, share * size), size, level=level, quantile=quantile)
     return lower + span * low, lower + span * high
