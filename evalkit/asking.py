@@ -68,7 +68,16 @@ def asked_of(
         _grouping(metrics, slices),
         frozenset(gate.metric for gate in gates if gate.slice and gate.class_),
         scored=scored,
+        binned=tuple(
+            class_names.index(name)
+            for name in dict.fromkeys(gate.class_ for gate in gates if _ranks(gate))
+            if name in class_names
+        ),
     )
+
+
+def _ranks(gate: GateSpec) -> bool:
+    return gate.class_ is not None and gate.metric in ("roc_auc", "average_precision")
 
 
 def _metrics(

@@ -33,6 +33,7 @@ class Asked:
         grouping: How samples hang together.
         slice_classes: Metrics whose per-class rows every slice has.
         scored: Whether there are scores.
+        binned: Classes whose ranking gates ask for, whatever the number of classes.
     """
 
     class_names: tuple[str, ...]
@@ -41,6 +42,7 @@ class Asked:
     grouping: Grouping = field(default_factory=Grouping)
     slice_classes: frozenset[str] = frozenset()
     scored: bool = True
+    binned: tuple[int, ...] = ()
 
     @property
     def by_sample(self) -> bool:

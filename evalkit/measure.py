@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.assemble import Question, assemble
+from evalkit.binned import ClassBins
 from evalkit.checkpoints.data import dtype_name
 from evalkit.counts import ConfusionCounts, counter_of
 from evalkit.datasets import Source
@@ -81,10 +82,12 @@ class Evaluation:
     Attributes:
         result: The document; ``valid`` is False where the run cannot give a number.
         failure: Why it cannot.
+        bins: Of the classes that gates rank by and the table does not hold.
     """
 
     result: EvalResult
     failure: InvalidRunError | None
+    bins: ClassBins
 
 
 def measure(
@@ -116,11 +119,11 @@ def measure(
     try:
         counts = run.count(ledger, progress)
         found = find(setup.question.asked, counts, lambda: run.samples(ledger))
-        return Evaluation(run.document(found, provenance), None)
+        return Evaluation(run.document(found, provenance), None, run.bins)
     except InvalidRunError as error:
         ledger.unlink(missing_ok=True)
         integrity.record(error.check, "fail", error.message)
-        return Evaluation(run.document(None, provenance), error)
+        return Evaluation(run.document(None, provenance), error, run.bins)
 
 
 class _Run:
@@ -138,6 +141,8 @@ class _Run:
         self.state = Inference(np.zeros(self.n_asked, np.uint8))
         self.data = DataDigest(setup.question.asked.class_names)
         self.n_evaluated = 0
+        asked = setup.question.asked
+        self.bins = ClassBins(asked.binned, n_classes=len(asked.class_names), output=asked.decision.output)
         self.seconds = 0.0
 
     def count(self, ledger: Path, progress: Progress) -> ConfusionCounts:
@@ -152,6 +157,7 @@ class _Run:
                 counter.add(batch.y_true, batch.y_pred)
                 self.data.add(batch.y_true, batch.ids)
                 writer.write(batch)
+                self.bins.add(batch)
                 progress(self.state.n_evaluated, self.n_asked)
         self.seconds = self.clock() - start
         self.state.check_complete()
@@ -175,6 +181,7 @@ class _Run:
             n_classes=len(asked.class_names),
             attributes=asked.grouping.columns,
             memory=self.setup.memory,
+            bins=self.bins.result(),
         )
 
     def _check_sum(self, counts: ConfusionCounts) -> None:
@@ -193,7 +200,7 @@ class _Run:
         try:
             relabelled(labels, self.setup.valid, n_classes=self.setup.n_outputs, where=self.setup.where)
         except DataError:
-            with suppress(InvalidRunError), evaluation_mode(self.setup.model):
+            with suppress(InvalidRunError, DataError), evaluation_mode(self.setup.model):
                 next(self._predict(1, Inference(np.zeros(1, np.uint8)), 0), None)
             raise
 

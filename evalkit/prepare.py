@@ -55,6 +55,12 @@ class Opened:
     checkpoint: Checkpoint
     contract: ClassContract
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names that count, in output order."""
+        valid = _valid(self.loaded, self.contract.names)
+        return self.contract.names if valid is None else tuple(self.contract.names[k] for k in valid.tolist())
+
 
 def open_specification(loaded: Loaded) -> Opened:
     """Read the checkpoint as data, take over what it declares, and settle the class names.
@@ -124,8 +130,7 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
     """
     loaded, names = opened.loaded, opened.contract.names
     spec, device = loaded.spec, pick_device(loaded.spec.run.device)
-    valid = _valid(loaded, names)
-    kept = names if valid is None else tuple(names[k] for k in valid.tolist())
+    valid, kept = _valid(loaded, names), opened.class_names
     decision, chosen_on = _decision(loaded, kept)
     asked = asked_of(
         spec.metrics,

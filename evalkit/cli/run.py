@@ -98,7 +98,7 @@ def command(
         opened = open_specification(loaded)
         planned = plan_gates(
             loaded.spec.gates,
-            opened.contract.names,
+            opened.class_names,
             loaded.source,
             task=loaded.spec.task,
             slices=loaded.spec.data.slices,
@@ -130,6 +130,9 @@ def command(
             evaluation.result, document, planned, baseline, allow_same_model=allow_same_model
         )
         parts: dict[str, bytes | Path] = {"predictions.parquet": ledger} if evaluation.failure is None else {}
+        scores = directory.temporary("scores.npz")
+        if evaluation.failure is None and evaluation.bins.write(scores):
+            parts["scores.npz"] = scores
         directory.publish({**parts, "result.json": document, **judgement.documents()})
     if write_spec is not None:
         _write_specification(loaded, write_spec)

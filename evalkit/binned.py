@@ -1,0 +1,63 @@
+"""Bins of single classes' scores, filled while the model runs: the table holds only the best of many."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.ledger import MAX_SCORE_COLUMNS, Output, PredictionBatch
+from evalkit.scores import Kind, ScoreBins
+
+FILE_NAME = "scores.npz"
+
+
+class ClassBins:
+    """Takes batches and keeps the bins of some classes.
+
+    Logits are binned as log-odds, which keep apart what probabilities near 1 do not.
+
+    Args:
+        classes: Indices of the classes.
+        n_classes: K; up to 64 the table holds every score, and nothing is binned here.
+        output: What the model returns.
+    """
+
+    def __init__(self, classes: Sequence[int], *, n_classes: int, output: Output) -> None:
+        kept = classes if n_classes > MAX_SCORE_COLUMNS else ()
+        kind: Kind = "probability" if output == "probabilities" else "score"
+        self._output = output
+        self._bins = {k: ScoreBins.empty(kind) for k in kept}
+
+    def add(self, batch: PredictionBatch) -> None:
+        """Take a batch with its outputs."""
+        for k, bins in self._bins.items():
+            assert batch.outputs is not None
+            several = batch.y_true.ndim == 2  # noqa: PLR2004 - (n, L)
+            positive = batch.y_true[:, k] if several else batch.y_true == k
+            score = batch.outputs[:, k].astype(np.float64)
+            if self._output == "logits" and not several:
+                score = log_odds(batch.outputs.astype(np.float64), k)
+            self._bins[k] = bins + ScoreBins.from_scores(positive, score, kind=bins.kind)
+
+    def result(self) -> Mapping[int, ScoreBins]:
+        """Return the bins by class."""
+        return self._bins
+
+    def write(self, path: Path) -> bool:
+        """Write the bins as an npz file; False, and no file, where there are none."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for k, bins in self._bins.items():
+            arrays |= {f"{k}.{name}": array for name, array in bins.to_arrays().items()}
+        if arrays:
+            with path.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+        return bool(arrays)
+
+
+def log_odds(logits: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Return log(p / (1 - p)) of one class of a softmax, shape (n,), exact where p itself rounds to 1."""
+    others = np.delete(logits, k, axis=1)
+    top = others.max(axis=1)
+    return np.asarray(logits[:, k] - top - np.log(np.exp(others - top[:, None]).sum(axis=1)))
