@@ -130,10 +130,9 @@ class ConfusionCounts:
 class LabelCounter:
     """Counts batches of label pairs, many batches at a time: a large K costs K x K a flush, not a batch."""
 
-    _FLUSH_AT = 65_536
-
     def __init__(self, n_classes: int) -> None:
         self._n_classes = n_classes
+        self._flush_at = max(2 * _PART, 4 * n_classes * n_classes)
         self._cells = np.zeros(n_classes * n_classes, np.int64)
         self._pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._waiting = 0
@@ -142,7 +141,7 @@ class LabelCounter:
         """Take label pairs, each of shape (n,)."""
         self._pairs.append((y_true, y_pred))
         self._waiting += len(y_true)
-        if self._waiting >= self._FLUSH_AT:
+        if self._waiting >= self._flush_at:
             self._flush()
 
     def result(self) -> ConfusionCounts:
@@ -195,12 +194,14 @@ def _cells(true: NDArray[Any], pred: NDArray[Any], n_classes: int) -> Counts:
     """Count pairs, shape (K * K,): a part at a time that stays in the processor's cache."""
     n_cells = n_classes * n_classes
     size = max(_PART, 4 * n_cells)  # a part's counts cost n_cells
-    cells, place = np.zeros(n_cells, np.int64), np.empty(min(size, len(true)), np.int64)
+    cells, places = np.zeros(n_cells, np.int64), np.empty(min(size, len(true)), np.int64)
     for start in range(0, len(true), size):
-        part = slice(start, start + size)
-        here = place[: len(true[part])]
-        np.multiply(true[part], n_classes, out=here, dtype=np.int64)
-        np.add(here, pred[part], out=here, dtype=np.int64)
+        here = places[: len(true) - start]
+        for offset in range(0, len(here), _PART):
+            part = slice(start + offset, start + min(offset + _PART, len(here)))
+            place = here[offset : offset + _PART]
+            np.multiply(true[part], n_classes, out=place, dtype=np.int64)
+            np.add(place, pred[part], out=place, dtype=np.int64)
         cells += np.bincount(here, minlength=n_cells)
     return cells
 

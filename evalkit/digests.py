@@ -54,6 +54,9 @@ class DataDigest:
     Samples known by position count in the order in which they are added, each label as its rank among the
     sorted class names; samples with ids count as (id, class name) pairs in any order. Output order of the
     classes never goes in.
+
+    Attributes:
+        in_order: Whether class indices are ranks already.
     """
 
     def __init__(self, class_names: Sequence[str]) -> None:
@@ -62,7 +65,7 @@ class DataDigest:
         # The smallest type that holds every rank, little-endian on every machine.
         kind = np.min_scalar_type(max(len(ranks) - 1, 0)).newbyteorder("<")
         self._ranks = np.array([ranks[name] for name in class_names], dtype=kind)
-        self._sorted = list(class_names) == sorted(class_names)
+        self.in_order = list(class_names) == sorted(class_names)
         self._order = np.argsort(np.array([ranks[name] for name in class_names]))
         self._header = _names_bytes(sorted(class_names))
         self._positional = hashlib.sha256(self._header)
@@ -79,7 +82,7 @@ class DataDigest:
             self._named += OrderFreeDigest.of(_names_bytes(pair) for pair in zip(ids, labels, strict=True))
 
     def _ranked(self, y_true: NDArray[Any]) -> NDArray[Any]:
-        return y_true.astype(self._ranks.dtype, copy=False) if self._sorted else self._ranks.take(y_true)
+        return y_true.astype(self._ranks.dtype, copy=False) if self.in_order else self._ranks.take(y_true)
 
     def _label_sets(self, y_true: NDArray[Any]) -> list[str]:
         """Name the labels of each sample, sorted; the length before each keeps them apart."""

@@ -167,16 +167,18 @@ class Tally:
         pred, n_ties = self._decided(y_pred, outputs, n)
         if not n:
             return
-        if self.decision.task != "multilabel":
-            true, pred = (narrow(labels, len(self.class_names)) for labels in (true, pred))
         names = self._named(ids, n)
         if self._scored not in (None, outputs is not None):
             raise DataError("y_score: expected for all batches or for none")
-        self._keep(_Waiting(self._n_samples, true, pred, names, _columns(attributes, n)), outputs)
+        kept = true, pred
+        if true.ndim == 1:
+            kept = narrow(true, len(self.class_names)), narrow(pred, len(self.class_names))
+        self._keep(_Waiting(self._n_samples, *kept, names, _columns(attributes, n)), outputs)
         self._scored, self._identified = outputs is not None, names is not None
         self._ids.update(names or ())
-        self._counter.add(true, pred)
-        self._digest.add(true, names)
+        self._counter.add(*kept)
+        # Ranks are looked up faster by wide indices, and need no looking up where names are in order.
+        self._digest.add(kept[0] if self._digest.in_order else true, names)
         self._n_samples += n
         self._n_ties += n_ties
 
