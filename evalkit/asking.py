@@ -88,6 +88,8 @@ def _metrics(
     asked += [asked_metric(gate.metric, k=gate.k, beta=gate.beta) for gate in gates]
     if metrics.cost is not None:
         asked.append(asked_metric("expected_cost"))
+    if any(slug == "ece" for slug, _ in asked):
+        asked.append(("ece", {"bins": "width"}))  # what most others print, beside
     return tuple({(slug, tuple(params.items())): (slug, params) for slug, params in asked}.values())
 
 

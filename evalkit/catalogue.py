@@ -311,6 +311,58 @@ LATER = frozenset(
 )
 
 
+# Where a number is meant to differ from scikit-learn's: metrics, when, what stands here instead and why.
+EXCEPTIONS = (
+    (
+        "every ratio",
+        "0/0",
+        "null with its reason; in an average it counts as scikit-learn's zero_division: a number that was not "
+        "measured is none",
+    ),
+    (
+        "mcc, cohen_kappa",
+        "one class alone in truth or prediction",
+        "undefined, where scikit-learn prints 0 or NaN: nothing varies that could agree",
+    ),
+    (
+        "balanced_accuracy_adjusted",
+        "one class occurs",
+        "undefined, where scikit-learn divides by 0",
+    ),
+    (
+        "cohen_kappa_linear, cohen_kappa_quadratic",
+        "a declared class never occurs",
+        "distances in the declared order, where scikit-learn without labels closes the gap",
+    ),
+    (
+        "averages of a slice",
+        "a class does not occur in the slice",
+        "over the whole run's class set, so that slices can be compared",
+    ),
+    (
+        "top_k_accuracy",
+        "equal scores",
+        "the lower index is better, so that top-1 is accuracy; scikit-learn takes the higher one",
+    ),
+    (
+        "log_loss",
+        "p(true) near 0 or 1",
+        "from log-softmax for logits, clipped at float64's epsilon for probabilities; scikit-learn clips at the "
+        "array's own",
+    ),
+    (
+        "roc_auc, average_precision",
+        "a class with no samples, or with all",
+        "undefined and left out of averages, where scikit-learn prints NaN or 0",
+    ),
+    (
+        "roc_auc, average_precision, ece, mce",
+        "always",
+        "from the float32 values of predictions.parquet, so that anybody can compute them again",
+    ),
+)
+
+
 def find_metric(slug: str) -> Metric:
     """Return the catalogue's entry; raise SpecificationError with the nearest name for an unknown slug."""
     if slug in METRICS:

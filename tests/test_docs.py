@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 from evalkit import errors
+from evalkit.catalogue import EXCEPTIONS, METRICS
 from evalkit.cli import COMMANDS
 from evalkit.spec import load_specification
 
@@ -162,3 +163,30 @@ def test_nothing_points_outside_the_project():
             assert "../" + "shared" not in text, path
             assert "/wo" + "rk/" not in text, path
     assert Path(ROOT / ".ci/run").exists()
+
+
+def metric_table():
+    """The README's table of metrics, from the catalogue."""
+    lines = ["| metric | values | range | formula |", "|---|---|---|---|"]
+    for metric in METRICS.values():
+        values = ["one"] if metric.overall else []
+        values += ["per class"] if metric.per_class else []
+        values += list(metric.averages)
+        low = "-∞" if metric.lower is None else f"{metric.lower:g}"
+        high = "∞" if metric.upper is None else f"{metric.upper:g}"
+        formula = metric.formula.replace("|", "\\|")
+        lines.append(f"| `{metric.slug}` | {', '.join(values)} | {low} to {high} | {formula} |")
+    return "\n".join(lines)
+
+
+def exception_table():
+    """The README's table of differences from scikit-learn, from the catalogue."""
+    lines = ["| metric | when | here |", "|---|---|---|"]
+    lines += [f"| {metric} | {when} | {here} |" for metric, when, here in EXCEPTIONS]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("table", [metric_table, exception_table])
+def test_tables_come_from_the_catalogue(table):
+    """One place where each formula lives."""
+    assert table() in README
