@@ -316,8 +316,7 @@ EXCEPTIONS = (
     (
         "every ratio",
         "0/0",
-        "null with its reason; in an average it counts as scikit-learn's zero_division: a number that was not "
-        "measured is none",
+        "null with its reason: it was not measured; in an average it counts as zero_division says",
     ),
     (
         "mcc, cohen_kappa",
@@ -347,8 +346,7 @@ EXCEPTIONS = (
     (
         "log_loss",
         "p(true) near 0 or 1",
-        "from log-softmax for logits, clipped at float64's epsilon for probabilities; scikit-learn clips at the "
-        "array's own",
+        "from log-softmax for logits; probabilities are clipped at float64's epsilon, not their own type's",
     ),
     (
         "roc_auc, average_precision",
