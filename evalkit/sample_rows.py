@@ -11,8 +11,13 @@ from evalkit.metrics.estimands import Params
 from evalkit.metrics.ratios import Floats
 from evalkit.rows import Column, Measures
 from evalkit.samples import Samples
-from evalkit.score_rows import clustered_variance
-from evalkit.uncertainty import MIN_CLUSTERS, normal_quantile, t_quantile, wilson_effective
+from evalkit.uncertainty import (
+    MIN_CLUSTERS,
+    clustered_variance,
+    normal_quantile,
+    t_quantile,
+    wilson_effective,
+)
 
 
 def sample_columns(

@@ -1,10 +1,10 @@
 """The validated specification: what to evaluate, on what, measured how, and judged by which gates."""
 
+from evalkit.spec.checks import check_comparable
 from evalkit.spec.load import (
     GateFile,
     Loaded,
     Override,
-    check_comparable,
     load_gate_file,
     load_specification,
     validate_gates,

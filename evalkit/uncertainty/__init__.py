@@ -1,6 +1,13 @@
 """Intervals: closed-form and deterministic."""
 
-from evalkit.uncertainty.sampling import MIN_CLUSTERS, BySample, Independent, Sampling, smoothed
+from evalkit.uncertainty.sampling import (
+    MIN_CLUSTERS,
+    BySample,
+    Independent,
+    Sampling,
+    clustered_variance,
+    smoothed,
+)
 from evalkit.uncertainty.wilson import normal_quantile, t_quantile, wilson, wilson_effective, wilson_f1
 
 __all__ = [
@@ -8,6 +15,7 @@ __all__ = [
     "BySample",
     "Independent",
     "Sampling",
+    "clustered_variance",
     "normal_quantile",
     "smoothed",
     "t_quantile",

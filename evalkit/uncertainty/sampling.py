@@ -250,3 +250,11 @@ class BySample:
         missed = np.where(self.margins.support > 0, (gradient.tp + gradient.predicted) ** 2, 0)
         raised = np.where(self.margins.support < self.margins.n, gradient.predicted**2, 0)
         return np.asarray(missed + raised)
+
+
+def clustered_variance(influence: Floats, clusters: NDArray[np.int64]) -> tuple[float, int]:
+    """Return G / (G - 1) times the sum of squared cluster sums, and G."""
+    _, codes = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(codes, influence)
+    n_clusters = len(sums)
+    return float((sums**2).sum()) * n_clusters / max(n_clusters - 1, 1), n_clusters

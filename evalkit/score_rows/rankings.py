@@ -1,0 +1,154 @@
+"""AUC and average precision of each class, and their averages."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.catalogue import METRICS
+from evalkit.metrics.ranking import (
+    Ranked,
+    auc_influence,
+    average_precision,
+    average_precision_of,
+    coarsened,
+    delong_variance,
+    roc_auc,
+)
+from evalkit.metrics.ratios import Floats
+from evalkit.rows import Measures
+from evalkit.samples import Samples
+from evalkit.score_rows.number import Bounds, Number
+from evalkit.uncertainty import MIN_CLUSTERS, clustered_variance, normal_quantile, t_quantile
+from evalkit.uncertainty.bootstrap import bootstrap_interval
+
+_SEED = 20_240_229
+_N_REPLICATES = 1000
+
+
+_GROUPS = 256
+# Above these no interval is worth its time: of one class's average precision, of an average of AUCs.
+_MAX_RESAMPLED = 10
+_MAX_INFLUENCES = 20_000_000
+
+
+class Rankings:
+    """AUC and average precision of each class, computed once."""
+
+    def __init__(
+        self, samples: Samples, measures: Measures, n_classes: int, clusters: NDArray[np.int64] | None
+    ) -> None:
+        self.samples = samples
+        self.measures = measures
+        self.clusters = clusters
+        self.n_classes = n_classes
+        self._ranked: dict[int, Ranked | None] = {}
+        self._influence: dict[int, Floats] = {}
+
+    def number(self, slug: str, k: int) -> Number:
+        """Return one class's value."""
+        ranked = self.ranked(k)
+        if ranked is None:
+            return Number(math.nan, "scores_not_stored")
+        estimate = roc_auc(ranked) if slug == "roc_auc" else average_precision(ranked)
+        if estimate.undefined is not None:
+            return Number(math.nan, METRICS[slug].undefined)
+        bound = None if ranked.exact else estimate.bound
+        if slug == "roc_auc":
+            bounds, method, reason = self._auc_interval(k, ranked, estimate.value)
+        else:
+            bounds, method, reason = self._precision_interval(ranked, estimate.value)
+        return Number(estimate.value, None, bounds, method, reason, bound=bound)
+
+    def average(self, slug: str, kind: str) -> Number:
+        """Return the mean over the classes whose value is defined, by support where it is weighted."""
+        ranked = [self.ranked(k) for k in range(self.n_classes)]
+        if any(one is None for one in ranked):
+            return Number(math.nan, "scores_not_stored")
+        function = roc_auc if slug == "roc_auc" else average_precision
+        found = [function(one) for one in ranked if one is not None]
+        support = np.array([one.n_positives for one in ranked if one is not None], float)
+        defined = np.array([one.undefined is None for one in found])
+        weights = np.where(defined, support if kind == "weighted" else 1.0, 0.0)
+        if not weights.sum():
+            return Number(math.nan, "no_defined_class")
+        weights = weights / weights.sum()
+        value = sum(weight * one.value for weight, one in zip(weights, found, strict=True) if weight)
+        exact = self.samples.scores is not None
+        bound = None if exact else float(sum(w * one.bound for w, one in zip(weights, found, strict=True)))
+        bounds, reason = None, "no_closed_form"
+        if slug == "roc_auc":
+            bounds, reason = self._mean_auc_interval(float(value), weights)
+        method = "delong" + ("" if self.clusters is None else "-clustered")
+        return Number(float(value), None, bounds, method, reason, n_classes=int(defined.sum()), bound=bound)
+
+    def ranked(self, k: int) -> Ranked | None:
+        """Return a class's ranking."""
+        if k not in self._ranked:
+            self._ranked[k] = self.samples.ranked(k)
+        return self._ranked[k]
+
+    def influence(self, k: int) -> Floats:
+        """Return each sample's influence on a class's AUC."""
+        if k not in self._influence:
+            assert self.samples.scores is not None
+            self._influence[k] = auc_influence(self.samples.positive(k), self.samples.scores[:, k])[1]
+        return self._influence[k]
+
+    def _auc_interval(self, k: int, ranked: Ranked, value: float) -> tuple[Bounds | None, str, str]:
+        if self.clusters is None:
+            return (*self._normal(value, delong_variance(ranked), None), "zero_variance")
+        if self.samples.scores is None:
+            return None, "delong", "binned"
+        variance, n_clusters = clustered_variance(self.influence(k) / len(self.samples), self.clusters)
+        if n_clusters < MIN_CLUSTERS:
+            return None, "delong", "too_few_clusters"
+        variance = max(variance, delong_variance(ranked))
+        return (*self._normal(value, variance, n_clusters), "zero_variance")
+
+    def _mean_auc_interval(self, value: float, weights: Floats) -> tuple[Bounds | None, str]:
+        if self.samples.scores is None:
+            return None, "binned"
+        n = len(self.samples)
+        if n * self.n_classes > _MAX_INFLUENCES:
+            return None, "too_large"
+        total = np.zeros(n)
+        for k, weight in enumerate(weights.tolist()):
+            if weight:
+                total += weight * self.influence(k)
+        variance, n_clusters = float((total**2).sum()) / n**2, None
+        if self.clusters is not None:
+            clustered, n_clusters = clustered_variance(total / n, self.clusters)
+            if n_clusters < MIN_CLUSTERS:
+                return None, "too_few_clusters"
+            variance = max(variance, clustered)
+        return self._normal(value, variance, n_clusters)[0], "zero_variance"
+
+    def _precision_interval(self, ranked: Ranked, value: float) -> tuple[Bounds | None, str, str]:
+        if self.clusters is not None:
+            return None, "bootstrap", "clustered"
+        if not ranked.exact:
+            return None, "bootstrap", "binned"
+        if self.n_classes > _MAX_RESAMPLED:
+            return None, "bootstrap", "no_closed_form"
+        counts = coarsened(ranked, max_groups=_GROUPS)
+        bounds = bootstrap_interval(
+            counts,
+            average_precision_of,
+            level=self.measures.level,
+            n_replicates=_N_REPLICATES,
+            seed=_SEED,
+            centre=value,
+        )
+        if bounds is not None:
+            bounds = max(bounds[0], 0.0), min(bounds[1], 1.0)
+        return bounds, "bootstrap", "zero_variance"
+
+    def _normal(self, value: float, variance: float, n_clusters: int | None) -> tuple[Bounds | None, str]:
+        method = "delong" if n_clusters is None else "delong-clustered"
+        if not variance > 0:  # NaN with one positive or negative
+            return None, method
+        level = self.measures.level
+        quantile = normal_quantile(level) if n_clusters is None else t_quantile(level, n_clusters - 1)
+        half = quantile * math.sqrt(variance)
+        return (max(value - half, 0.0), min(value + half, 1.0)), method

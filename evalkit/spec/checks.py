@@ -1,0 +1,153 @@
+"""What types cannot say: values of a specification that contradict each other, or could never be acted on."""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+from evalkit.catalogue import Metric, find_metric
+from evalkit.errors import SpecificationError
+from evalkit.spec.schema import GateSpec, PreprocessSpec, SliceSpec, Specification, ThresholdFrom
+from evalkit.spec.source import KeyPath, SourceMap
+
+_LATER_FACTORIES = ("transformers:",)
+
+
+def check_gates(gates: Sequence[GateSpec], source: SourceMap, *, given: bool) -> None:
+    """Refuse gates that could never judge: an empty list, an unknown metric, an impossible limit."""
+    if given and not gates:
+        raise source.error(("gates",), "expected at least one gate; leave the key out for none")
+    if gates and all(gate.advisory for gate in gates):
+        raise source.error(("gates",), "every gate is advisory, so none could fail")
+    for index, gate in enumerate(gates):
+        _check_gate(gate, ("gates", index), source)
+
+
+def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
+    try:
+        metric = find_metric(gate.metric)
+    except SpecificationError as error:
+        raise source.error((*path, "metric"), error.message) from error
+    rules = gate.rules()
+    if not rules:
+        raise source.error(path, "expected a limit: min, max or max_drop")
+    if "max_drop" in rules and gate.judge is None:
+        raise source.error(
+            (*path, "max_drop"), "judge: guard (its default) is not available yet", hint="Say judge: point"
+        )
+    if "max_drop" in rules and metric.greater_is_better is None:
+        raise source.error((*path, "max_drop"), f"{metric.slug} has no direction, so it cannot drop")
+    if gate.class_ == "*":
+        raise source.error((*path, "class"), "families of rows are not available yet")
+    for name, limit in rules.items():
+        low, high = _range(metric, drop=name == "max_drop")
+        if not low <= limit <= high:
+            text = f"must be at least {low:g}" if high == inf else f"must be between {low:g} and {high:g}"
+            raise source.error((*path, name), f"{text}, got {limit:g}{_percent_hint(limit, metric.upper)}")
+
+
+def _range(metric: Metric, *, drop: bool) -> tuple[float, float]:
+    """Return between which limits a metric, or its drop, can lie."""
+    low = -inf if metric.lower is None else metric.lower
+    high = inf if metric.upper is None else metric.upper
+    return (low - high, high - low) if drop else (low, high)
+
+
+def _percent_hint(limit: float, upper: float | None) -> str:
+    return f" (did you mean {limit / 100:g}?)" if upper == 1 and 1 < limit <= 100 else ""  # noqa: PLR2004
+
+
+def check_values(spec: Specification, source: SourceMap) -> None:
+    """Refuse what a specification says that contradicts itself or that this version cannot act on."""
+    factory = spec.model.factory or ""
+    if factory.startswith(_LATER_FACTORIES):
+        raise source.error(("model", "factory"), f"{factory.split(':')[0]} models are not available yet")
+    if "samples" in spec.metrics.averages and spec.task != "multilabel":
+        raise source.error(("metrics", "averages"), "samples belongs to task: multilabel")
+    check_slices(spec.data.slices, ("data", "slices"), source)
+    _check_valid(spec, source)
+    if spec.model.checkpoint is None:
+        raise source.error(("model", "checkpoint"), "is required")
+    _check_threshold(spec, source)
+    _check_preprocess(spec, source)
+    _check_names(spec, source)
+    check_baseline(spec.baseline, source)
+
+
+def check_slices(slices: Sequence[SliceSpec], path: KeyPath, source: SourceMap) -> None:
+    """Refuse bins without increasing edges, and a crossing of a column with itself."""
+    for index, by in enumerate(slices):
+        here = (*path, index)
+        if isinstance(by, dict):
+            if len(by) != 1:
+                raise source.error(here, "expected one column with the edges of its bins")
+            edges = [float(str(edge)) for edge in next(iter(by.values()))]
+            if not edges or sorted(set(edges)) != edges:
+                raise source.error(here, f"expected increasing edges, got {edges}")
+        elif not isinstance(by, str) and len(set(by)) != len(by):
+            raise source.error(here, "names a column twice")
+
+
+def _check_valid(spec: Specification, source: SourceMap) -> None:
+    valid, path = spec.model.valid_classes, ("model", "valid_classes")
+    if valid is None:
+        return
+    if spec.task == "binary":
+        raise source.error(path, "belongs to task: multiclass or multilabel")
+    if len(set(valid)) != len(valid) or len(valid) < 2:  # noqa: PLR2004
+        raise source.error(path, "expected two or more different names")
+
+
+def check_comparable(gates: Sequence[GateSpec], source: SourceMap, *, hint: str) -> None:
+    """Refuse gates that compare, where there is no baseline."""
+    for index, gate in enumerate(gates):
+        if gate.max_drop is not None:
+            raise source.error(("gates", index, "max_drop"), "needs a baseline", hint=hint)
+
+
+def _check_preprocess(spec: Specification, source: SourceMap) -> None:
+    """Refuse a normalisation that no image of the mode could take."""
+    if isinstance(spec.data.preprocess, PreprocessSpec):
+        check_normalisation(spec.data.preprocess, ("data", "preprocess"), source)
+
+
+def check_normalisation(declared: PreprocessSpec, path: KeyPath, source: SourceMap) -> None:
+    """Refuse a mean or standard deviation that no image of the mode could take."""
+    channels = 3 if declared.mode == "RGB" else 1
+    for key, values in (("mean", declared.mean), ("std", declared.std)):
+        if values is not None and len(values) not in (1, channels):
+            text = f"expected {channels} numbers for mode {declared.mode}, got {len(values)}"
+            raise source.error((*path, key), text)
+    if any(value <= 0 for value in declared.std or ()):
+        raise source.error((*path, "std"), "must be greater than 0")
+
+
+def _check_names(spec: Specification, source: SourceMap) -> None:
+    for index, name in enumerate(spec.metrics.names if spec.metrics.names != "default" else ()):
+        try:
+            find_metric(name)
+        except SpecificationError as error:
+            raise source.error(("metrics", "names", index), error.message) from error
+
+
+def _check_threshold(spec: Specification, source: SourceMap) -> None:
+    model, path = spec.model, ("model", "threshold")
+    if model.positive_class is not None and spec.task != "binary":
+        raise source.error(("model", "positive_class"), f"belongs to task: binary, not to {spec.task}")
+    if spec.task == "multiclass":
+        if model.threshold is not None:
+            raise source.error(path, "belongs to task: binary or multilabel, not to multiclass")
+        return
+    if isinstance(model.threshold, ThresholdFrom):
+        if spec.task != "binary":
+            raise source.error(path, "a threshold from another run belongs to task: binary")
+        return
+    if model.output == "scores" and model.threshold is None:
+        raise source.error(path, "is required for output: scores, in the score's own units")
+    if model.output != "scores" and not 0 <= float(str(model.threshold or 0)) <= 1:
+        raise source.error(path, f"must be between 0 and 1, got {model.threshold}")
+
+
+def check_baseline(baseline: Any, source: SourceMap) -> None:
+    """Refuse baselines that this version cannot read."""
+    if isinstance(baseline, str) and (baseline == "none" or baseline.startswith("git:")):
+        raise source.error(("baseline",), f"{baseline!r} is not available yet", hint="Name a run directory")
