@@ -177,6 +177,7 @@ class EvalResult(BaseModel):
             level=next((row.level for row in known if row.level), _LEVEL),
             cost=None if cost is None else tuple(tuple(line) for line in cost),
             prevalence=stated_shares(metrics.get("prevalence"), self.class_names, self.positive_class),
+            positive=None if self.positive_class is None else self.class_names.index(self.positive_class),
         )
 
     def rows(self) -> Mapping[RowKey, MetricRow]:

@@ -182,6 +182,7 @@ class Measures:
         method: closed or bootstrap.
         cost: ``cost[i][j]`` of true class i taken for j, in class order.
         prevalence: The stated share of each class, in class order.
+        positive: The index of the positive class of a binary task.
     """
 
     task: str = "multiclass"
@@ -192,6 +193,7 @@ class Measures:
     method: str = "closed"
     cost: tuple[tuple[float, ...], ...] | None = None
     prevalence: tuple[float, ...] | None = None
+    positive: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ def read_samples(
     task: str,
     n_classes: int,
     attributes: Sequence[str] = (),
-    memory: int,
+    memory: int = DEFAULT_MEMORY,
+    scores: bool = True,
     bins: Mapping[int, ScoreBins] | None = None,
 ) -> Samples:
     """Read a per-sample table.
@@ -81,6 +82,7 @@ def read_samples(
         n_classes: K.
         attributes: Which further columns to read.
         memory: How many bytes of scores may be held; more are binned, a class at a time.
+        scores: Whether to read the scores at all.
         bins: Bins that were filled while the model ran, where the table does not hold every score.
 
     Raises:
@@ -101,15 +103,17 @@ def read_samples(
             else read[name].to_numpy().astype(np.int64)
             for name in ("y_true", "y_pred")
         }
-        scores, found = None, dict(bins or {})
+        held, found = None, dict(bins or {})
+        if not scores:
+            stored = []
         if len(stored) == n_classes and 4 * n_classes * read.num_rows <= memory:
-            scores = _matrix(table.read(columns=stored), stored)
+            held = _matrix(table.read(columns=stored), stored)
         elif len(stored) == n_classes:
             found = _binned(table, labels["y_true"], stored, kind="probability" if probable else "score")
     return Samples(
         labels["y_true"],
         labels["y_pred"],
-        scores,
+        held,
         probable,
         log_loss=_known(read["logloss"]),
         brier=_known(read["brier"]),

@@ -1,0 +1,129 @@
+"""Two per-sample tables as one: the same samples in the same order, classes in the candidate's order."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from evalkit.errors import DocumentError
+from evalkit.grouping import Grouping, codes_of, slicing
+from evalkit.result import EvalResult
+from evalkit.samples import Samples, read_samples
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The candidate's and the baseline's answers to the same samples.
+
+    Attributes:
+        new, old: What each said; row i is the same sample in both.
+        ids: Of the samples, in the candidate's order.
+        clusters: A number for each sample's cluster, or None where samples are independent.
+    """
+
+    new: Samples
+    old: Samples
+    ids: pa.ChunkedArray
+    clusters: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.new)
+
+    def of_slice(self, wanted: dict[str, Any]) -> NDArray[np.bool_]:
+        """Return which samples are in a slice, shape (n,)."""
+        inside = np.ones(len(self), bool)
+        for column, value in wanted.items():
+            found = slicing(column, self.new)
+            position = [name[column] for name in found.names]
+            inside &= found.codes == (position.index(value) if value in position else -1)
+        return inside
+
+
+def join(
+    candidate: EvalResult,
+    baseline: EvalResult,
+    paths: tuple[Path, Path],
+    *,
+    scores: bool,
+    grouping: Grouping,
+) -> Joined:
+    """Read both tables and put them side by side.
+
+    Args:
+        candidate, baseline: The two results, which answer the same question.
+        paths: Of their tables.
+        scores: Whether every score is needed.
+        grouping: Columns of slices and clusters, taken from the candidate's table.
+
+    Raises:
+        DocumentError: A table is damaged, or does not hold the samples of its result.
+    """
+    order = [baseline.class_names.index(name) for name in candidate.class_names]
+    try:
+        new = _read(candidate, paths[0], scores=scores, attributes=grouping.columns)
+        old = _read(baseline, paths[1], scores=scores)
+        ids = [_ids(path) for path in paths]
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise DocumentError(f"{paths[1].parent}: a per-sample table cannot be read: {error}") from error
+    place = _positions(*ids, where=str(paths[1]))
+    joined = _reordered(old, place, order)
+    same = new.y_true == joined.y_true
+    if not same.all():
+        raise DocumentError(f"{paths[1]}: holds other labels than its result")
+    clusters = None if grouping.cluster is None else codes_of(new.attributes[grouping.cluster])[1]
+    return Joined(new, joined, ids[0], clusters)
+
+
+def _read(result: EvalResult, path: Path, *, scores: bool, attributes: tuple[str, ...] = ()) -> Samples:
+    return read_samples(
+        path,
+        task=result.task,
+        n_classes=len(result.class_names),
+        attributes=attributes,
+        scores=scores,
+    )
+
+
+def _ids(path: Path) -> pa.ChunkedArray:
+    with path.open("rb") as file:
+        return pq.read_table(file, columns=["sample_id"])["sample_id"]
+
+
+def _positions(new: pa.ChunkedArray, old: pa.ChunkedArray, *, where: str) -> NDArray[np.int64] | None:
+    """Return where each of the candidate's samples is in the baseline's table; None for the same order."""
+    if len(new) == len(old) and pc.all(pc.equal(new, old)).as_py():
+        return None
+    found = pc.index_in(new, value_set=old.combine_chunks())
+    if found.null_count or len(new) != len(old):
+        raise DocumentError(f"{where}: holds other samples than its result")
+    return np.asarray(found.to_numpy(), np.int64)
+
+
+def _reordered(samples: Samples, place: NDArray[np.int64] | None, order: list[int]) -> Samples:
+    """Put rows and classes of the baseline in the candidate's order."""
+    rows: Any = slice(None) if place is None else place
+    position = np.argsort(np.array(order))  # the candidate's index of each of the baseline's classes
+    several = samples.y_true.ndim == 2  # noqa: PLR2004 - (n, L)
+
+    def labels(values: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(values[rows][:, order] if several else position[values[rows]])
+
+    def column(values: NDArray[Any] | None) -> Any:
+        return None if values is None else values[rows]
+
+    return replace(
+        samples,
+        y_true=labels(samples.y_true),
+        y_pred=labels(samples.y_pred),
+        scores=None if samples.scores is None else samples.scores[rows][:, order],
+        log_loss=column(samples.log_loss),
+        brier=column(samples.brier),
+        confidence=column(samples.confidence),
+        true_rank=column(samples.true_rank),
+        bins={},
+    )
