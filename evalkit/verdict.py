@@ -11,7 +11,7 @@ from evalkit.errors import DocumentError, ExitCode
 SCHEMA: Final = "evalkit.verdict/1"
 FILE_NAME = "verdict.json"
 
-Rule = Literal["min", "max", "max_drop"]
+Rule = Literal["min", "max", "max_drop", "min_gain"]
 Outcome = Literal["passed", "failed", "inconclusive", "cannot_judge"]
 
 # The worst first: one failed gate decides, whatever the others say.
@@ -29,7 +29,7 @@ class Check(BaseModel):
 
     Attributes:
         gate: The position of the gate in its list, from 0.
-        rule: min, max or max_drop.
+        rule: min, max, max_drop or min_gain.
         limit: The limit.
         judge: Which quantity is held against it.
         metric, params, average, class_name, slice: The row.
@@ -38,6 +38,7 @@ class Check(BaseModel):
         sentence: The same for people, with the numbers.
         value: The candidate's value; None where there is none.
         baseline_value, drop: Of a comparing check.
+        low, high, level: The interval that was judged: of the value, or of the drop.
         advisory: True where the check has no say in the exit code.
     """
 
@@ -59,6 +60,9 @@ class Check(BaseModel):
     advisory: bool
     params: dict[StrictStr, int | float | str] = {}
     slice: dict[StrictStr, bool | int | float | str] | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
 
 
 class Baseline(BaseModel):

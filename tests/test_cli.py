@@ -521,7 +521,7 @@ def test_gate_finds_the_stored_baseline_from_anywhere(project, evalkit, tmp_path
 @pytest.mark.parametrize(
     "gates",
     [
-        [{"metric": "accuracy", "min": 0.0, "judge": "lower"}],
+        [{"metric": "accuracy", "min": 0.0, "judge": "guard"}],
         [{"metric": "accuracy", "min": 0.0, "slice": {"a": "b"}}],
         [{"metric": "accuracy"}],
         [{"metric": "accuracy", "min": 0.0, "advisory": True}],

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from evalkit.compare import pair
 from evalkit.errors import SpecificationError
-from evalkit.gates import clears, judge, plan_gates
+from evalkit.gates import judge, plan_gates
 from evalkit.metrics import Policy
+from evalkit.rules import clears
 from evalkit.spec import GateSpec, SourceMap
 from evalkit.verdict import Verdict, worst
 

@@ -95,13 +95,10 @@ WRONG = {
         "metric: negative_flips",
         r"gates\[0\].metric: metric 'negative_flips' is not available yet",
     ),
-    "guard by default": (
-        "min: 0.95}",
-        "max_drop: 0.01}",
-        r"gates\[0\].max_drop: judge: guard .* not available yet",
-    ),
+    "guard without a baseline": ("min: 0.95}", "max_drop: 0.01}", r"gates\[0\].max_drop: needs a baseline"),
+    "guard of a floor": ("judge: point", "judge: guard", r"gates\[1\].judge: guard cannot judge min"),
     "no baseline": ("min: 0.95}", "max_drop: 0.01, judge: point}", r"gates\[0\].max_drop: needs a baseline"),
-    "other judge": ("judge: point", "judge: lower", r"gates\[1\].judge: 'lower' is not available yet"),
+    "other judge": ("judge: point", "judge: median", r"gates\[1\].judge: must be 'point', "),
     "family": ('class: "1"', 'class: "*"', r"gates\[1\].class: families .* not available yet"),
     "slices": (
         "  on_unreadable",

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
+from evalkit.cli.judging import LEDGER, announce, finish, judge_and_render, read_baseline
 from evalkit.errors import InvalidRunError, OutputError, SpecificationError
 from evalkit.gates import plan_gates
 from evalkit.result import FILE_NAME, EvalResult, read_result
@@ -42,11 +42,16 @@ def command(
     else:
         gates, source = _stored_gates(result, directory)
     planned = plan_gates(gates, result.class_names, source, task=result.task, slices=_stored_slices(result))
-    path = baseline or (stored if any(gate.max_drop is not None for gate in gates) else None)
+    path = baseline or (stored if any(gate.compares for gate in gates) else None)
     if path is None:
         check_comparable(gates, source, hint="Say --baseline DIR")
     judgement = judge_and_render(
-        result, document, planned, read_baseline(path), allow_same_model=allow_same_model
+        result,
+        document,
+        planned,
+        read_baseline(path),
+        ledger=directory / LEDGER,
+        allow_same_model=allow_same_model,
     )
     failure = _write(directory, judgement.documents())
     code = announce(result, judgement, directory, as_json=as_json, quiet=quiet, written=failure is None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evalkit.cli.console import emit, emit_json, tell
 from evalkit.cli.exits import decide_exit
-from evalkit.compare import pair
+from evalkit.compare import Tables, pair
 from evalkit.errors import EvalkitError, ExitCode, SameModelError
 from evalkit.gates import PlannedGate, judge
 from evalkit.provenance import without_home
@@ -16,6 +16,8 @@ from evalkit.render.text import render_text
 from evalkit.render.view import report_view
 from evalkit.result import EvalResult, read_result
 from evalkit.verdict import Verdict, exit_codes
+
+LEDGER = "predictions.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def judge_and_render(
     planned: Sequence[PlannedGate],
     baseline: BaselineRun | None,
     *,
+    ledger: Path,
     allow_same_model: bool,
 ) -> Judgement:
     """Judge a result and render its page.
@@ -59,11 +62,13 @@ def judge_and_render(
         document: The bytes of its result.json.
         planned: Its gates.
         baseline: What comparing checks compare with.
+        ledger: The candidate's per-sample table.
         allow_same_model: The baseline may be the candidate.
     """
     compared = None
     if baseline is not None and result.valid:
-        compared = pair(result, baseline.result, allow_same_model=allow_same_model)
+        tables = _tables(ledger, baseline, result)
+        compared = pair(result, baseline.result, allow_same_model=allow_same_model, tables=tables)
     verdict = judge(
         result,
         planned,
@@ -78,6 +83,15 @@ def judge_and_render(
             hint="Name another baseline, or say --allow-same-model",
         )
     return Judgement(verdict, render_html(result, verdict), error)
+
+
+def _tables(ledger: Path, baseline: BaselineRun, result: EvalResult) -> Tables | None:
+    """Return both per-sample tables, where they are there."""
+    old = baseline.path / LEDGER
+    if not (ledger.exists() and old.exists()):
+        return None
+    metrics, data = result.spec.get("metrics") or {}, result.spec.get("data") or {}
+    return Tables(ledger, old, slices=data.get("slices") or (), cluster=metrics.get("cluster"))
 
 
 def announce(

@@ -130,7 +130,12 @@ def command(
             )
         document = evaluation.result.to_json()
         judgement = judge_and_render(
-            evaluation.result, document, planned, baseline, allow_same_model=allow_same_model
+            evaluation.result,
+            document,
+            planned,
+            baseline,
+            ledger=ledger,
+            allow_same_model=allow_same_model,
         )
         parts: dict[str, bytes | Path] = {"predictions.parquet": ledger} if evaluation.failure is None else {}
         scores = directory.temporary("scores.npz")

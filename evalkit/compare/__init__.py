@@ -1,9 +1,10 @@
 """Whether two runs answer the same question, and what the baseline's numbers are in the candidate's terms."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from evalkit.signature import question
 
 if TYPE_CHECKING:
     from evalkit.compare.joined import Joined
-    from evalkit.grouping import Grouping
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,15 @@ class Tables:
 
     Args:
         new, old: Their paths.
-        grouping: The candidate's slices and clusters.
+        slices, cluster: Of the candidate's specification.
     """
 
-    def __init__(self, new: Path, old: Path, grouping: "Grouping") -> None:
+    def __init__(
+        self, new: Path, old: Path, *, slices: Sequence[Any] = (), cluster: str | None = None
+    ) -> None:
         self._paths = new, old
-        self._grouping = grouping
+        self._slices = slices
+        self._cluster = cluster
         self._found: dict[bool, Joined] = {}
 
     def joined(self, candidate: EvalResult, baseline: EvalResult, *, scores: bool) -> "Joined":
@@ -103,7 +106,12 @@ class Tables:
 
         if scores not in self._found:
             self._found[scores] = join(
-                candidate, baseline, self._paths, scores=scores, grouping=self._grouping
+                candidate,
+                baseline,
+                self._paths,
+                scores=scores,
+                slices=self._slices,
+                cluster=self._cluster,
             )
         return self._found[scores]
 

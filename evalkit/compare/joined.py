@@ -1,5 +1,6 @@
 """Two per-sample tables as one: the same samples in the same order, classes in the candidate's order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evalkit.errors import DocumentError
-from evalkit.grouping import Grouping, codes_of, slicing
+from evalkit.grouping import Grouping, SliceBy, codes_of, slicing
 from evalkit.result import EvalResult
 from evalkit.samples import Samples, read_samples
 
@@ -23,12 +24,14 @@ class Joined:
     Attributes:
         new, old: What each said; row i is the same sample in both.
         ids: Of the samples, in the candidate's order.
+        slices: As they were declared.
         clusters: A number for each sample's cluster, or None where samples are independent.
     """
 
     new: Samples
     old: Samples
     ids: pa.ChunkedArray
+    slices: tuple[SliceBy, ...] = ()
     clusters: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -36,12 +39,12 @@ class Joined:
 
     def of_slice(self, wanted: dict[str, Any]) -> NDArray[np.bool_]:
         """Return which samples are in a slice, shape (n,)."""
-        inside = np.ones(len(self), bool)
-        for column, value in wanted.items():
-            found = slicing(column, self.new)
-            position = [name[column] for name in found.names]
-            inside &= found.codes == (position.index(value) if value in position else -1)
-        return inside
+        for by in self.slices:
+            if set([by] if isinstance(by, str) else by) == set(wanted):
+                found = slicing(by, self.new)
+                position = found.names.index(wanted) if wanted in found.names else -1
+                return np.asarray(found.codes == position)
+        return np.zeros(len(self), bool)
 
 
 def join(
@@ -50,7 +53,8 @@ def join(
     paths: tuple[Path, Path],
     *,
     scores: bool,
-    grouping: Grouping,
+    slices: Sequence[Any] = (),
+    cluster: str | None = None,
 ) -> Joined:
     """Read both tables and put them side by side.
 
@@ -58,11 +62,12 @@ def join(
         candidate, baseline: The two results, which answer the same question.
         paths: Of their tables.
         scores: Whether every score is needed.
-        grouping: Columns of slices and clusters, taken from the candidate's table.
+        slices, cluster: Of the candidate's specification; their columns are in its table.
 
     Raises:
         DocumentError: A table is damaged, or does not hold the samples of its result.
     """
+    grouping = Grouping(tuple(_declared(by) for by in slices), cluster)
     order = [baseline.class_names.index(name) for name in candidate.class_names]
     try:
         new = _read(candidate, paths[0], scores=scores, attributes=grouping.columns)
@@ -76,7 +81,14 @@ def join(
     if not same.all():
         raise DocumentError(f"{paths[1]}: holds other labels than its result")
     clusters = None if grouping.cluster is None else codes_of(new.attributes[grouping.cluster])[1]
-    return Joined(new, joined, ids[0], clusters)
+    return Joined(new, joined, ids[0], grouping.slices, clusters)
+
+
+def _declared(by: Any) -> SliceBy:
+    """Return an entry of the specification's slices as a document holds it."""
+    if isinstance(by, dict):
+        return {name: [float(str(edge)) for edge in edges] for name, edges in by.items()}
+    return by if isinstance(by, str) else tuple(by)
 
 
 def _read(result: EvalResult, path: Path, *, scores: bool, attributes: tuple[str, ...] = ()) -> Samples:

@@ -23,7 +23,12 @@ _STATE_WORDS = {
 }
 # What keeps a model from shipping, the worst first.
 _OPEN: tuple[Outcome, ...] = ("failed", "cannot_judge", "inconclusive")
-_RULES = {"min": "at least", "max": "at most", "max_drop": "drop at most"}
+_RULES = {
+    "min": "at least",
+    "max": "at most",
+    "max_drop": "drop at most",
+    "min_gain": "gain at least",
+}
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -319,6 +324,8 @@ def _gate_view(check: Check) -> GateView:
     )
     row = visible(describe(key), limit=MAX_TEXT)
     rule = f"{_RULES[check.rule]} {check.limit!r}"
+    if check.judge != "point":
+        rule += f", by {check.judge}"
     word = _STATE_WORDS[check.outcome] + (", advisory" if check.advisory else "")
     return GateView(
         f"gate-{check.gate + 1}",

@@ -6,10 +6,12 @@ from typing import Any
 
 from evalkit.catalogue import Metric, find_metric
 from evalkit.errors import SpecificationError
+from evalkit.rules import DROP_JUDGES, LIMIT_JUDGES
 from evalkit.spec.schema import GateSpec, PreprocessSpec, SliceSpec, Specification, ThresholdFrom
 from evalkit.spec.source import KeyPath, SourceMap
 
 _LATER_FACTORIES = ("transformers:",)
+_COMPARING = ("max_drop", "min_gain")
 
 
 def check_gates(gates: Sequence[GateSpec], source: SourceMap, *, given: bool) -> None:
@@ -29,17 +31,17 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
         raise source.error((*path, "metric"), error.message) from error
     rules = gate.rules()
     if not rules:
-        raise source.error(path, "expected a limit: min, max or max_drop")
-    if "max_drop" in rules and gate.judge is None:
-        raise source.error(
-            (*path, "max_drop"), "judge: guard (its default) is not available yet", hint="Say judge: point"
-        )
-    if "max_drop" in rules and metric.greater_is_better is None:
-        raise source.error((*path, "max_drop"), f"{metric.slug} has no direction, so it cannot drop")
+        raise source.error(path, "expected a limit: min, max, max_drop or min_gain")
+    for name in rules:
+        judges = DROP_JUDGES if name in _COMPARING else LIMIT_JUDGES
+        if gate.judge is not None and gate.judge not in judges:
+            raise source.error((*path, "judge"), f"{gate.judge} cannot judge {name}: {' or '.join(judges)}")
+        if name in _COMPARING and metric.greater_is_better is None:
+            raise source.error((*path, name), f"{metric.slug} has no direction, so it cannot drop")
     if gate.class_ == "*":
         raise source.error((*path, "class"), "families of rows are not available yet")
     for name, limit in rules.items():
-        low, high = _range(metric, drop=name == "max_drop")
+        low, high = _range(metric, drop=name in _COMPARING)
         if not low <= limit <= high:
             text = f"must be at least {low:g}" if high == inf else f"must be between {low:g} and {high:g}"
             raise source.error((*path, name), f"{text}, got {limit:g}{_percent_hint(limit, metric.upper)}")
@@ -100,8 +102,9 @@ def _check_valid(spec: Specification, source: SourceMap) -> None:
 def check_comparable(gates: Sequence[GateSpec], source: SourceMap, *, hint: str) -> None:
     """Refuse gates that compare, where there is no baseline."""
     for index, gate in enumerate(gates):
-        if gate.max_drop is not None:
-            raise source.error(("gates", index, "max_drop"), "needs a baseline", hint=hint)
+        for name in _COMPARING:
+            if getattr(gate, name) is not None:
+                raise source.error(("gates", index, name), "needs a baseline", hint=hint)
 
 
 def _check_preprocess(spec: Specification, source: SourceMap) -> None:

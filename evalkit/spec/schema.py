@@ -195,7 +195,7 @@ class BaselineCheckpoint(Block):
     sha256: StrictStr | None = None
 
 
-Rule = Literal["min", "max", "max_drop"]
+Rule = Literal["min", "max", "max_drop", "min_gain"]
 
 
 class GateSpec(Block):
@@ -205,24 +205,32 @@ class GateSpec(Block):
     min: Number | None = None
     max: Number | None = None
     max_drop: Number | None = None
-    min_gain: Annotated[Number | None, Later()] = None
+    min_gain: Number | None = None
     class_: Annotated[StrictStr | None, Field(alias="class")] = None
     average: Literal["micro", "macro", "weighted", "samples"] | None = None
     slice: dict[StrictStr, Scalar] | None = None
     k: Positive | None = None
     beta: Number | None = None
-    judge: Annotated[
-        Literal["point", "guard", "lower", "upper", "interval"] | None, Later(only=("point",))
-    ] = None
-    min_support: Annotated[Positive | None, Later()] = None
-    alpha: Annotated[Share | None, Later()] = None
+    judge: Literal["point", "guard", "lower", "upper", "interval"] | None = None
+    min_support: Positive | None = None
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     require: Annotated[Literal["each"] | None, Later()] = None
-    on_inconclusive: Annotated[Literal["exit", "fail"] | None, Later()] = None
+    on_inconclusive: Literal["exit", "fail"] | None = None
     advisory: StrictBool = False
+
+    @property
+    def compares(self) -> bool:
+        """Whether a limit is one on the distance from a baseline."""
+        return self.max_drop is not None or self.min_gain is not None
 
     def rules(self) -> dict[Rule, float]:
         """Return the limits that are set."""
-        limits: dict[Rule, float | None] = {"min": self.min, "max": self.max, "max_drop": self.max_drop}
+        limits: dict[Rule, float | None] = {
+            "min": self.min,
+            "max": self.max,
+            "max_drop": self.max_drop,
+            "min_gain": self.min_gain,
+        }
         return {name: limit for name, limit in limits.items() if limit is not None}
 
 

@@ -1,0 +1,113 @@
+"""From rules to the rows that they name, before anything is measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.catalogue import Metric, find_metric
+from evalkit.display import quoted
+from evalkit.errors import SpecificationError, listed, nearest
+from evalkit.rows import RowKey, asked_metric, bin_names, describe, possible_keys, row_key
+from evalkit.spec import GateSpec, KeyPath, SourceMap
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGate:
+    """A gate and the one row that it names.
+
+    Attributes:
+        index: Its position in the list, from 0.
+        gate: The rule.
+        key: The row.
+    """
+
+    index: int
+    gate: GateSpec
+    key: RowKey
+
+
+def plan_gates(
+    gates: Sequence[GateSpec],
+    class_names: Sequence[str],
+    source: SourceMap,
+    *,
+    task: str,
+    slices: Sequence[Any] = (),
+) -> tuple[PlannedGate, ...]:
+    """Find the row of each gate, before anything is measured.
+
+    Args:
+        gates: The rules.
+        class_names: Of the run.
+        source: Where they were written.
+        task: Of the run.
+        slices: The run's slices, as in its specification.
+
+    Raises:
+        SpecificationError: A gate names no row that these classes and the catalogue make possible.
+    """
+    return tuple(
+        PlannedGate(index, gate, _find_row(gate, class_names, task, source, index, slices))
+        for index, gate in enumerate(gates)
+    )
+
+
+def _find_row(
+    gate: GateSpec,
+    class_names: Sequence[str],
+    task: str,
+    source: SourceMap,
+    index: int,
+    slices: Sequence[Any],
+) -> RowKey:
+    path = ("gates", index)
+    _check_slice(gate, slices, source, path)
+    try:
+        metric = find_metric(gate.metric)
+    except SpecificationError as error:
+        raise source.error((*path, "metric"), error.message) from error
+    if gate.class_ is not None and gate.class_ not in class_names:
+        raise source.error(
+            (*path, "class"), f"unknown class {quoted(gate.class_)}{nearest(gate.class_, class_names)}"
+        )
+    for name in ("k", "beta"):
+        if getattr(gate, name) is not None and name not in metric.params:
+            raise source.error((*path, name), f"{metric.slug} has no parameter {name}")
+    _, params = asked_metric(metric.slug, k=gate.k, beta=gate.beta)
+    shared: dict[str, Any] = {"params": params, "slice_": gate.slice}
+    key = row_key(metric.slug, average=gate.average, class_name=gate.class_, **shared)
+    if gate.slice is not None and metric.needs != "counts":
+        raise source.error((*path, "slice"), f"{metric.slug} is not computed in slices")
+    if key not in possible_keys(metric, class_names, task=task, **shared):
+        hint = _candidates(metric, class_names, task)
+        raise source.error(path, f"{describe(key)} is no row of a {task} run", hint=hint)
+    return key
+
+
+def _check_slice(gate: GateSpec, slices: Sequence[Any], source: SourceMap, path: KeyPath) -> None:
+    """Refuse a slice of columns that are not declared, or of a bin that does not exist."""
+    if gate.slice is None:
+        return
+    for by in slices:
+        columns = [by] if isinstance(by, str) else list(by)
+        if set(columns) != set(gate.slice):
+            continue
+        if isinstance(by, Mapping):
+            names = bin_names([float(str(edge)) for edge in by[columns[0]]])
+            if gate.slice[columns[0]] not in names:
+                raise source.error((*path, "slice", columns[0]), f"expected one of {listed(names)}")
+        return
+    declared = [by if isinstance(by, str) else " and ".join(by) for by in slices]
+    hint = f"Declared are: {listed(declared)}" if declared else "Declare data.slices"
+    raise source.error((*path, "slice"), "is no declared slice", hint=hint)
+
+
+def _candidates(metric: Metric, class_names: Sequence[str], task: str) -> str | None:
+    if task in metric.overall:
+        return f"{metric.label} has one value for the whole run: leave class and average out"
+    if task not in metric.per_class:
+        return None
+    names = f"class: one of {listed([quoted(name) for name in class_names])}"
+    kinds = metric.averages_in(task)
+    averages = f"average: {' | '.join(kinds)}, or " if kinds else ""
+    return f"Say {averages}{names}"
