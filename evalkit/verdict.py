@@ -24,6 +24,30 @@ _EXIT = {
 }
 
 
+class Member(BaseModel):
+    """One row of a family that was judged together.
+
+    Attributes:
+        class_name, slice: Which.
+        value, drop, support: What was found.
+        p_value, adjusted: One-sided, of its being on the right side; alone, and by Holm for the family.
+        outcome: None where it is outside the verdict.
+        reason: Why it is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    class_name: StrictStr | None
+    slice: dict[StrictStr, bool | int | float | str] | None
+    value: float | None
+    support: int
+    drop: float | None = None
+    p_value: float | None = None
+    adjusted: float | None = None
+    outcome: Outcome | None = None
+    reason: StrictStr = ""
+
+
 class Check(BaseModel):
     """One limit of one gate, judged.
 
@@ -38,6 +62,7 @@ class Check(BaseModel):
         sentence: The same for people, with the numbers.
         value: The candidate's value; None where there is none.
         baseline_value, drop: Of a comparing check.
+        members: Of a family; empty for a single row.
         low, high, level: The interval that was judged: of the value, or of the drop.
         advisory: True where the check has no say in the exit code.
     """
@@ -63,6 +88,7 @@ class Check(BaseModel):
     low: float | None = None
     high: float | None = None
     level: float | None = None
+    members: tuple[Member, ...] = ()
 
 
 class Baseline(BaseModel):

@@ -99,7 +99,7 @@ WRONG = {
     "guard of a floor": ("judge: point", "judge: guard", r"gates\[1\].judge: guard cannot judge min"),
     "no baseline": ("min: 0.95}", "max_drop: 0.01, judge: point}", r"gates\[0\].max_drop: needs a baseline"),
     "other judge": ("judge: point", "judge: median", r"gates\[1\].judge: must be 'point', "),
-    "family": ('class: "1"', 'class: "*"', r"gates\[1\].class: families .* not available yet"),
+    "family": ("judge: point", "require: each", r"gates\[1\].require: belongs to a family"),
     "slices": (
         "  on_unreadable",
         "  slices: [{age: [3, 1]}]\n  on_unreadable",

@@ -1,6 +1,7 @@
 """Candidate less baseline with its interval: paired where both tables are there, else from two intervals."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from evalkit.metrics.ranking import auc_influence
 from evalkit.metrics.ratios import Floats, Mask
 from evalkit.rows import Measures, RowKey
 from evalkit.uncertainty import MIN_CLUSTERS, clustered_variance, normal_quantile, smoothed, t_quantile
-from evalkit.uncertainty.paired import Flips, tango_interval
+from evalkit.uncertainty.paired import Flips, tango_interval, tango_statistic
 
 if TYPE_CHECKING:
     from evalkit.compare.joined import Joined
@@ -33,11 +34,13 @@ class Gap:
         bounds: Low and high, or None.
         method: tango, influence, t, delong, or newcombe for two runs that are not paired.
         reason: Why there are no bounds.
+        score: The standard normal statistic of the observed difference at a supposed one; None where unknown.
     """
 
     bounds: Bounds | None
     method: str
     reason: str = ""
+    score: Callable[[float], float] | None = None
 
 
 def paired_gap(
@@ -74,8 +77,13 @@ def paired_gap(
     variance += _pseudo_flip(key, joined, measures, members, k, inside)
     if not variance > 0:
         return Gap(None, method, "zero_variance")
-    half = quantile * math.sqrt(variance)
-    return Gap((difference - half, difference + half), method)
+    error = math.sqrt(variance) * quantile / normal_quantile(level)  # with t quantiles: wider by as much
+    half = normal_quantile(level) * error
+    return Gap(
+        (difference - half, difference + half),
+        method,
+        score=lambda supposed: (difference - supposed) / error,
+    )
 
 
 def unpaired_gap(new: Bounds | None, old: Bounds | None, values: Bounds) -> Gap:
@@ -129,7 +137,9 @@ def _tango(metric: str, new: NDArray[np.bool_], old: NDArray[np.bool_], level: f
     flips = Flips(*(np.asarray(part) for part in ((new & ~old).sum(), (old & ~new).sum(), new.size)))
     low, high = (float(bound) for bound in tango_interval(flips, level=level))
     # A rate of errors falls where more is right.
-    return Gap((-high, -low) if metric in ("fnr", "fpr") else (low, high), "tango")
+    if metric in ("fnr", "fpr"):
+        return Gap((-high, -low), "tango", score=lambda supposed: -float(tango_statistic(flips, -supposed)))
+    return Gap((low, high), "tango", score=lambda supposed: float(tango_statistic(flips, supposed)))
 
 
 def _influence(

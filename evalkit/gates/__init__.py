@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from evalkit.compare import Pair
+from evalkit.gates.families import check_family
 from evalkit.gates.judging import check_rule, rules_of
 from evalkit.gates.plan import PlannedGate, plan_gates
 from evalkit.result import EvalResult
@@ -28,7 +29,10 @@ def judge(
         baseline_path: Where the baseline was, as it is shown.
         result_sha256: Of the candidate's result.json, so that the verdict names what it judged.
     """
-    checks = tuple(check_rule(result, gate, rule, limit, compared) for gate, rule, limit in rules_of(planned))
+    checks = tuple(
+        (check_family if gate.family else check_rule)(result, gate, rule, limit, compared)
+        for gate, rule, limit in rules_of(planned)
+    )
     return Verdict(
         name=result.name,
         outcome=worst(checks),

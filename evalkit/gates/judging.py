@@ -115,7 +115,7 @@ def _limit(
     support: int,
 ) -> dict[str, Any]:
     row = result.rows().get(key)
-    problem = _unknown(result, row, support)
+    problem = unknown(result, row, support)
     if problem is not None:
         return _found(key, "cannot_judge", *problem)
     assert row is not None
@@ -143,14 +143,11 @@ def _drop(
 ) -> dict[str, Any]:
     if compared is None:
         return _found(key, "cannot_judge", "no_baseline", "there is no baseline")
-    problem = _unknown(result, result.rows().get(key), support)
-    if problem is None and compared.same_model:
-        problem = "same_model", "the baseline is the same model on the same inputs"
-    if problem is None and compared.differences:
-        problem = "incomparable", f"the baseline answers another question: {listed(compared.differences)}"
+    problem = unknown(result, result.rows().get(key), support)
+    problem = problem or incomparable(compared)
     mine, theirs = (None, None) if problem else compared.rows(key)
     if problem is None:
-        problem = _unknown(result, mine, support) or _unknown_baseline(theirs)
+        problem = unknown(result, mine, support) or unknown_baseline(theirs)
     if problem is not None:
         return _found(key, "cannot_judge", *problem, value=None if mine is None else mine.value)
     assert mine is not None
@@ -210,7 +207,25 @@ def _exact(row: MetricRow) -> Fraction:
     return Fraction(repr(row.value))
 
 
-def _unknown(result: EvalResult, row: MetricRow | None, support: int) -> tuple[str, str] | None:
+def unknown(result: EvalResult, row: MetricRow | None, support: int) -> tuple[str, str] | None:
+    """Return why a row cannot be judged at all, as a slug and a sentence; None where it can."""
+    problem = unknown_run(result)
+    if problem is not None or row is not None:
+        return problem if row is None else problem or _unknown_value(row, support)
+    return "missing", "the run does not have this row"
+
+
+def incomparable(compared: Pair) -> tuple[str, str] | None:
+    """Return what keeps two runs from being compared."""
+    if compared.same_model:
+        return "same_model", "the baseline is the same model on the same inputs"
+    if compared.differences:
+        return "incomparable", f"the baseline answers another question: {listed(compared.differences)}"
+    return None
+
+
+def unknown_run(result: EvalResult) -> tuple[str, str] | None:
+    """Return why nothing of a run can be judged."""
     if not result.valid:
         return "invalid_run", "the run is invalid"
     if result.partial is not None:
@@ -218,9 +233,7 @@ def _unknown(result: EvalResult, row: MetricRow | None, support: int) -> tuple[s
     unreadable, found = result.data.get("n_unreadable") or 0, result.data.get("n_samples") or 0
     if unreadable > MAX_UNREADABLE * found:
         return "unreadable", f"{unreadable} of {found} samples could not be read, over 1 %"
-    if row is None:
-        return "missing", "the run does not have this row"
-    return _unknown_value(row, support)
+    return None
 
 
 def _unknown_value(row: MetricRow, support: int) -> tuple[str, str] | None:
@@ -232,7 +245,8 @@ def _unknown_value(row: MetricRow, support: int) -> tuple[str, str] | None:
     return None
 
 
-def _unknown_baseline(row: MetricRow | None) -> tuple[str, str] | None:
+def unknown_baseline(row: MetricRow | None) -> tuple[str, str] | None:
+    """Return why the baseline's row cannot be compared with."""
     if row is None:
         return "missing", "the baseline does not have this row"
     if row.value is None:

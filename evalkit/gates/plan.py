@@ -1,6 +1,6 @@
 """From rules to the rows that they name, before anything is measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from evalkit.errors import SpecificationError, listed, nearest
 from evalkit.rows import RowKey, asked_metric, bin_names, describe, possible_keys, row_key
 from evalkit.spec import GateSpec, KeyPath, SourceMap
 
+ANY = "*"
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedGate:
@@ -18,12 +20,31 @@ class PlannedGate:
     Attributes:
         index: Its position in the list, from 0.
         gate: The rule.
-        key: The row.
+        key: The row; of a family with ``*`` where its members differ.
+        family: Whether it is one.
     """
 
     index: int
     gate: GateSpec
     key: RowKey
+
+    @property
+    def family(self) -> bool:
+        """Whether the gate is about all classes, or all slices of a column."""
+        return ANY in (self.key[3], *(value for _, value in self.key[4] or ()))
+
+    def members(self, keys: Iterable[RowKey]) -> list[RowKey]:
+        """Return the rows of a document that belong to the family, in its order."""
+        return [key for key in keys if self._has(key)]
+
+    def _has(self, key: RowKey) -> bool:
+        metric, params, average, class_name, slice_ = self.key
+        if (metric, params, average) != key[:3] or (key[3] is None) != (class_name is None):
+            return False
+        if class_name not in (ANY, key[3]) or (slice_ is None) != (key[4] is None):
+            return False
+        mine, theirs = dict(slice_ or ()), dict(key[4] or ())
+        return set(mine) == set(theirs) and all(mine[name] in (ANY, value) for name, value in theirs.items())
 
 
 def plan_gates(
@@ -66,7 +87,7 @@ def _find_row(
         metric = find_metric(gate.metric)
     except SpecificationError as error:
         raise source.error((*path, "metric"), error.message) from error
-    if gate.class_ is not None and gate.class_ not in class_names:
+    if gate.class_ is not None and gate.class_ not in (*class_names, ANY):
         raise source.error(
             (*path, "class"), f"unknown class {quoted(gate.class_)}{nearest(gate.class_, class_names)}"
         )
@@ -78,7 +99,8 @@ def _find_row(
     key = row_key(metric.slug, average=gate.average, class_name=gate.class_, **shared)
     if gate.slice is not None and metric.needs != "counts":
         raise source.error((*path, "slice"), f"{metric.slug} is not computed in slices")
-    if key not in possible_keys(metric, class_names, task=task, **shared):
+    names = [*class_names, ANY] if gate.class_ == ANY else class_names
+    if key not in possible_keys(metric, names, task=task, **shared):
         hint = _candidates(metric, class_names, task)
         raise source.error(path, f"{describe(key)} is no row of a {task} run", hint=hint)
     return key
@@ -94,7 +116,7 @@ def _check_slice(gate: GateSpec, slices: Sequence[Any], source: SourceMap, path:
             continue
         if isinstance(by, Mapping):
             names = bin_names([float(str(edge)) for edge in by[columns[0]]])
-            if gate.slice[columns[0]] not in names:
+            if gate.slice[columns[0]] not in (*names, ANY):
                 raise source.error((*path, "slice", columns[0]), f"expected one of {listed(names)}")
         return
     declared = [by if isinstance(by, str) else " and ".join(by) for by in slices]

@@ -38,13 +38,23 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
             raise source.error((*path, "judge"), f"{gate.judge} cannot judge {name}: {' or '.join(judges)}")
         if name in _COMPARING and metric.greater_is_better is None:
             raise source.error((*path, name), f"{metric.slug} has no direction, so it cannot drop")
-    if gate.class_ == "*":
-        raise source.error((*path, "class"), "families of rows are not available yet")
+    _check_family(gate, rules, path, source)
     for name, limit in rules.items():
         low, high = _range(metric, drop=name in _COMPARING)
         if not low <= limit <= high:
             text = f"must be at least {low:g}" if high == inf else f"must be between {low:g} and {high:g}"
             raise source.error((*path, name), f"{text}, got {limit:g}{_percent_hint(limit, metric.upper)}")
+
+
+def _check_family(gate: GateSpec, rules: dict[Any, float], path: KeyPath, source: SourceMap) -> None:
+    """A family asks one question of all its rows, unless each is to answer for itself."""
+    family = gate.class_ == "*" or "*" in (gate.slice or {}).values()
+    if gate.require is not None and not family:
+        raise source.error((*path, "require"), "belongs to a family: class or slice *")
+    if family and gate.require is None and gate.judge not in (None, "interval", "point"):
+        raise source.error((*path, "judge"), f"{gate.judge} beside * needs require: each")
+    if family and len(rules) != 1:
+        raise source.error(path, "a family takes one limit")
 
 
 def _range(metric: Metric, *, drop: bool) -> tuple[float, float]:

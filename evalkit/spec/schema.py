@@ -214,7 +214,7 @@ class GateSpec(Block):
     judge: Literal["point", "guard", "lower", "upper", "interval"] | None = None
     min_support: Positive | None = None
     alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = None
-    require: Annotated[Literal["each"] | None, Later()] = None
+    require: Literal["each"] | None = None
     on_inconclusive: Literal["exit", "fail"] | None = None
     advisory: StrictBool = False
 

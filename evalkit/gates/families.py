@@ -1,0 +1,299 @@
+"""Rules over a family of rows: is any class, or any slice, demonstrably outside its limit?
+
+S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6
+(1979). Each member's p value comes from inverting its own interval, never from resampling; of a share it is
+at least the exact binomial one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Any
+
+from evalkit.catalogue import METRICS
+from evalkit.compare import Pair
+from evalkit.display import show
+from evalkit.errors import listed
+from evalkit.gates.judging import (
+    DEFAULT_ALPHA,
+    check_rule,
+    exact_drop,
+    incomparable,
+    unknown,
+    unknown_baseline,
+    unknown_run,
+)
+from evalkit.gates.plan import PlannedGate
+from evalkit.result import EvalResult
+from evalkit.rows import MIN_SUPPORT, MetricRow, RowKey, describe
+from evalkit.rules import clears
+from evalkit.uncertainty import normal_quantile
+from evalkit.verdict import Check, Member, Outcome, Rule
+
+_NORMAL = NormalDist()
+# The worst first.
+_SEVERITY: tuple[Outcome, ...] = ("failed", "cannot_judge", "inconclusive", "passed")
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What every member is held against.
+
+    Attributes:
+        bound: The limit: of a value, or of a drop.
+        at_least: A floor, else a ceiling; a drop has a ceiling.
+        compared: The two runs, where the limit is one on a drop.
+        support: What a member needs to be judged.
+        alpha: One-sided, for the whole family.
+    """
+
+    bound: float
+    at_least: bool
+    compared: Pair | None
+    support: int
+    alpha: float
+
+
+def check_family(
+    result: EvalResult, planned: PlannedGate, rule: Rule, limit: float, compared: Pair | None
+) -> Check:
+    """Judge one limit of a gate over all classes, or all slices of a column."""
+    gate, dropping = planned.gate, rule in ("max_drop", "min_gain")
+    keys = planned.members(result.rows())
+    if gate.require == "each":
+        found = _each(result, planned, keys, rule, limit, compared)
+    else:
+        bound = Limit(
+            -limit if rule == "min_gain" else limit,
+            rule == "min",
+            compared if dropping else None,
+            gate.min_support or MIN_SUPPORT,
+            gate.alpha or DEFAULT_ALPHA,
+        )
+        problem = _blocked(result, compared, dropping=dropping)
+        if problem is not None:
+            found = _family((), "cannot_judge", *problem)
+        else:
+            found = judge_family(result, keys, bound, pointwise=gate.judge == "point")
+    subject = describe(planned.key)
+    found["sentence"] = f"{subject}: {found['sentence']}"
+    return Check(
+        gate=planned.index,
+        rule=rule,
+        limit=limit,
+        judge=gate.judge or ("each" if gate.require else "interval"),
+        metric=planned.key[0],
+        average=planned.key[2],
+        class_name=planned.key[3],
+        params=dict(planned.key[1]),
+        slice=None if planned.key[4] is None else dict(planned.key[4]),
+        advisory=gate.advisory,
+        **found,
+    )
+
+
+def judge_family(
+    result: EvalResult, keys: Sequence[RowKey], limit: Limit, *, pointwise: bool = False
+) -> dict[str, Any]:
+    """Judge all members together: failed where one is outside at Holm's adjusted level, else passed.
+
+    Members with too few samples are listed and outside the verdict; where none is left, or one cannot be
+    measured at all, nothing can be judged.
+
+    Args:
+        result: The candidate.
+        keys: The members' rows.
+        limit: The rule.
+        pointwise: Judge each member's value, uncorrected.
+    """
+    found = [_member(result, key, limit, pointwise=pointwise) for key in keys]
+    blocked = [(key, one) for key, one in zip(keys, found, strict=True) if one.reason not in _OUTSIDE]
+    if blocked:
+        key, one = blocked[0]
+        return _family(found, "cannot_judge", one.reason, f"{describe(key)} cannot be judged ({one.reason})")
+    judged = [position for position, one in enumerate(found) if one.p_value is not None]
+    if not judged:
+        return _family(found, "cannot_judge", "insufficient", f"no member has {limit.support} samples")
+    p_values = [float(str(found[position].p_value)) for position in judged]
+    adjusted = p_values if pointwise else holm(p_values)
+    for position, p_value in zip(judged, adjusted, strict=True):
+        outside = clears(p_value, 0.5 if pointwise else limit.alpha, at_least=False)
+        outcome: Outcome = "failed" if outside else "passed"
+        found[position] = found[position].model_copy(update={"adjusted": p_value, "outcome": outcome})
+    return _summary(found, keys, judged)
+
+
+def _summary(found: Sequence[Member], keys: Sequence[RowKey], judged: Sequence[int]) -> dict[str, Any]:
+    bad = [position for position in judged if found[position].outcome == "failed"]
+    if bad:
+        names = [f"{describe(keys[k])} is {show(found[k].value)}" for k in bad]
+        return _family(found, "failed", "beyond_limit", f"outside are {listed(names, limit=5)}")
+    few = len(found) - len(judged)
+    rest = f"; {few} have too few samples" if few else ""
+    return _family(found, "passed", "clears", f"none of {len(judged)} is demonstrably outside{rest}")
+
+
+def _each(
+    result: EvalResult,
+    planned: PlannedGate,
+    keys: Sequence[RowKey],
+    rule: Rule,
+    limit: float,
+    compared: Pair | None,
+) -> dict[str, Any]:
+    """Judge every member for itself, uncorrected; the worst outcome counts."""
+    checks = [check_rule(result, replace(planned, key=key), rule, limit, compared) for key in keys]
+    if not checks:
+        return _family((), "cannot_judge", "missing", "the run does not have such rows")
+    members = tuple(
+        Member(
+            class_name=check.class_name,
+            slice=check.slice,
+            value=check.value,
+            drop=check.drop,
+            support=0 if (row := result.rows().get(key)) is None else _support(row),
+            outcome=check.outcome,
+            reason=check.reason,
+        )
+        for key, check in zip(keys, checks, strict=True)
+    )
+    outcome = next(one for one in _SEVERITY if any(check.outcome == one for check in checks))
+    of = [check for check in checks if check.outcome == outcome]
+    text = f"all {len(checks)} passed" if outcome == "passed" else of[0].sentence
+    return _family(members, outcome, of[0].reason, text)
+
+
+def _blocked(result: EvalResult, compared: Pair | None, *, dropping: bool) -> tuple[str, str] | None:
+    """Return what keeps every member from being judged."""
+    problem = unknown_run(result)
+    if problem is None and dropping:
+        problem = ("no_baseline", "there is no baseline") if compared is None else incomparable(compared)
+    return problem
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the adjusted p values, in the order given."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, position in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[position]))
+        adjusted[position] = largest
+    return adjusted
+
+
+# Reasons that put a member outside the verdict without keeping the others from one.
+_OUTSIDE = ("", "insufficient")
+
+
+def _member(result: EvalResult, key: RowKey, limit: Limit, *, pointwise: bool) -> Member:
+    row = result.rows().get(key)
+    named: dict[str, Any] = {
+        "class_name": key[3],
+        "slice": None if key[4] is None else dict(key[4]),
+        "value": None if row is None else row.value,
+        "support": 0 if row is None else _support(row),
+    }
+    problem = unknown(result, row, 0)
+    if row is not None and row.value is None and _support(row) < max(limit.support, 1):
+        problem = None  # nothing was there to measure, which is the fewest samples of all
+    if problem is not None:
+        return Member(**named, reason=problem[0])
+    assert row is not None
+    if _support(row) < limit.support:
+        return Member(**named, reason="insufficient")
+    value, p_value = _evidence(row, key, limit, pointwise=pointwise)
+    if p_value is None:
+        return Member(**named, reason="no_interval")
+    return Member(**named, drop=None if limit.compared is None else value, p_value=p_value)
+
+
+def _support(row: MetricRow) -> int:
+    return row.n_samples if row.denominator is None else row.denominator
+
+
+def _evidence(
+    row: MetricRow, key: RowKey, limit: Limit, *, pointwise: bool
+) -> tuple[float | None, float | None]:
+    """Return what is judged, and the one-sided p value of its being on the right side of the limit."""
+    if limit.compared is None:
+        if pointwise:
+            return row.value, float(clears(row.value, limit.bound, at_least=limit.at_least))
+        return row.value, p_of_row(row, limit.bound, at_least=limit.at_least)
+    mine, theirs = limit.compared.rows(key)
+    if mine is None or theirs is None or unknown_baseline(theirs) is not None:
+        return None, None
+    drop = exact_drop(mine, theirs)
+    if pointwise or clears(drop, limit.bound, at_least=False):
+        return drop, float(clears(drop, limit.bound, at_least=False))
+    score = limit.compared.gap(key, level=_LEVEL).score
+    if score is None:
+        return drop, None
+    falls = mine.greater_is_better is not False
+    return drop, _NORMAL.cdf(score(-limit.bound) if falls else -score(limit.bound))
+
+
+def p_of_row(row: MetricRow, limit: float, *, at_least: bool) -> float | None:
+    """Return the one-sided p value of a row being on the right side of a limit, by inverting its interval.
+
+    1 where the value itself is; None where the row has no interval that can be inverted.
+    """
+    if clears(row.value, limit, at_least=at_least):
+        return 1.0
+    if row.value is None or row.low is None or row.high is None or row.level is None:
+        return None
+    z = normal_quantile(row.level)
+    if row.method == "normal":
+        error = (row.high - row.low) / (2 * z)
+        score = (row.value - limit) / error
+    elif row.method in ("wilson", "wilson-jaccard", "wilson-effective"):
+        score = _wilson_score(row, limit, z)
+    else:
+        return None
+    p_value = _NORMAL.cdf(score if at_least else -score)
+    return max(p_value, _binomial_tail(row, limit, at_least=at_least)) if row.method == "wilson" else p_value
+
+
+def _binomial_tail(row: MetricRow, limit: float, *, at_least: bool) -> float:
+    """Return the exact p value of a share.
+
+    Holm asks for p values far out in the tail, where the normal one of a share near 1 is too small by far.
+    """
+    from scipy.special import bdtr, bdtrc  # noqa: PLC0415 - a single row is judged without it
+
+    assert row.numerator is not None
+    assert row.denominator is not None
+    hits, n = row.numerator, row.denominator
+    tail = bdtr(hits, n, limit) if at_least else bdtrc(hits - 1, n, limit) if hits else 1.0
+    return float(tail)
+
+
+def _wilson_score(row: MetricRow, limit: float, z: float) -> float:
+    """Return the score statistic of a share at a limit, with the size that the row's interval has."""
+    metric = METRICS[row.metric]
+    low, high = metric.lower or 0.0, 1.0 if metric.upper is None else metric.upper
+
+    def share(value: float | None) -> float:
+        inner = (float(str(value)) - low) / (high - low)
+        return inner / (2 - inner) if row.method == "wilson-jaccard" else inner
+
+    value, bound = share(row.value), share(limit)
+    half = (share(row.high) - share(row.low)) / 2
+    # Wilson's half width solved for z squared over n; the product of the roots is negative.
+    a, b, c = half**2 - 0.25, 2 * half**2 - value * (1 - value), half**2
+    root = (-b - math.sqrt(b * b - 4 * a * c)) / (2 * a)
+    spread = bound * (1 - bound) * root / z**2
+    return math.copysign(math.inf, value - bound) if spread <= 0 else (value - bound) / math.sqrt(spread)
+
+
+def _family(members: Sequence[Member], outcome: Outcome, reason: str, sentence: str) -> dict[str, Any]:
+    return {
+        "outcome": outcome,
+        "reason": reason,
+        "sentence": sentence,
+        "value": None,
+        "baseline_value": None,
+        "drop": None,
+        "members": tuple(members),
+    }
