@@ -319,9 +319,14 @@ EXCEPTIONS = (
         "null with its reason: it was not measured; in an average it counts as zero_division says",
     ),
     (
-        "mcc, cohen_kappa",
-        "one class alone in truth or prediction",
-        "undefined, where scikit-learn prints 0 or NaN: nothing varies that could agree",
+        "mcc",
+        "one class alone in truth or in prediction",
+        "undefined, where scikit-learn prints 0: nothing varies that could correlate",
+    ),
+    (
+        "cohen_kappa, cohen_kappa_linear, cohen_kappa_quadratic",
+        "the same class alone in truth and prediction",
+        "undefined, as scikit-learn's NaN: chance alone agrees everywhere",
     ),
     (
         "balanced_accuracy_adjusted",
@@ -350,7 +355,7 @@ EXCEPTIONS = (
     ),
     (
         "roc_auc, average_precision",
-        "a class with no samples, or with all",
+        "a class without samples (AUC: or with all of them)",
         "undefined and left out of averages, where scikit-learn prints NaN or 0",
     ),
     (

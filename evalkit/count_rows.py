@@ -15,6 +15,7 @@ from evalkit.uncertainty import Independent, Sampling, wilson, wilson_effective,
 from evalkit.uncertainty.replicates import percentile_intervals
 
 _RESAMPLED = "bootstrap"
+_NARROWEST = 1e-12
 _REWEIGHTED = ("precision", "npv")
 # Metrics of single cells, not of margins alone.
 _OF_CELLS = frozenset({"expected_cost", "cohen_kappa_linear", "cohen_kappa_quadratic"})
@@ -144,6 +145,8 @@ def _closed(
     else:
         interval, method = _by_influence(item, value, margins, level, sampling)
     known = (enough[:, None] if item.by_class else enough) & ~value.undefined
+    with np.errstate(invalid="ignore"):
+        known = known & (interval[1] - interval[0] > _NARROWEST)  # a variance of rounding errors is none
     interval = (np.where(known, interval[0], np.nan), np.where(known, interval[1], np.nan))
     return _column(item, value, interval, method + sampling.name, reason)
 

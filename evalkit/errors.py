@@ -81,6 +81,13 @@ class SameModelError(EvalkitError):
     exit_code = ExitCode.INPUT
 
 
+class IncomparableError(EvalkitError):
+    """Two runs do not answer the same question."""
+
+    slug = "incomparable"
+    exit_code = ExitCode.CANNOT_JUDGE
+
+
 class InvalidRunError(EvalkitError):
     """The run cannot give a number: the forward pass, a worker or an integrity check failed.
 

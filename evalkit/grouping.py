@@ -123,7 +123,7 @@ def combine(samples: Samples, by: str, how: Combine, decision: Decision) -> Samp
     if how in ("mean", "max"):
         if samples.scores is None:
             raise DataError(f"units by {how} need every sample's scores")
-        scores = _combined(samples.scores, codes, len(first), how)
+        scores = _combined(samples, codes, len(first), how, decision.positive)
         y_pred, _ = _stored_rule(decision, probable=samples.probable).decide(scores)
         return _rescored(y_true, y_pred, scores, attributes, probable=samples.probable, task=decision.task)
     return Samples(y_true, _voted(samples.y_pred, codes, len(first), how, decision), attributes=attributes)
@@ -140,12 +140,20 @@ def _stored_rule(decision: Decision, *, probable: bool) -> Decision:
     return Decision(decision.task, output, decision.positive, decision.threshold)
 
 
-def _combined(scores: NDArray[np.float32], codes: Ints, n_units: int, how: Combine) -> NDArray[np.float64]:
-    wide = scores.astype(np.float64)
+def _combined(
+    samples: Samples, codes: Ints, n_units: int, how: Combine, positive: int | None
+) -> NDArray[np.float64]:
+    assert samples.scores is not None
+    wide = samples.scores.astype(np.float64)
     if how == "max":
         found = np.full((n_units, wide.shape[1]), -math.inf)
         np.maximum.at(found, codes, wide)
-        return found
+        # Of two classes the other's score follows from the positive one's.
+        if positive is None:
+            return found
+        score = found[:, positive]
+        other = 1 - score if samples.probable else -score
+        return np.stack((other, score) if positive == 1 else (score, other), axis=1)
     sizes = np.bincount(codes, minlength=n_units)[:, None]
     sums = np.stack([np.bincount(codes, column, n_units) for column in wide.T], axis=1)
     return np.asarray(sums / sizes)

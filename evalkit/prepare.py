@@ -31,7 +31,7 @@ from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.measure import Setup, module_facts
 from evalkit.result import read_result
-from evalkit.spec import Loaded, ModelSpec, ThresholdFrom
+from evalkit.spec import KeyPath, Loaded, ModelSpec, ThresholdFrom
 
 DEFAULT_THRESHOLD = 0.5
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?b|b)", re.IGNORECASE)
@@ -216,7 +216,12 @@ def _check_attributes(loaded: Loaded, source: Source, asked: Asked) -> None:
         return
     for name in asked.grouping.columns:
         if name not in known:
-            key = ("data", "slices") if name != loaded.spec.metrics.cluster else ("metrics", "cluster")
+            unit = loaded.spec.metrics.unit
+            key: KeyPath = ("data", "slices")
+            if name == loaded.spec.metrics.cluster:
+                key = ("metrics", "cluster")
+            elif unit is not None and name == unit.by:
+                key = ("metrics", "unit", "by")
             raise loaded.source.error(key, f"the data have no attribute {name!r}{nearest(name, known)}")
 
 

@@ -100,7 +100,7 @@ def read_samples(
         labels = {
             name: _labels(read[name], n_classes)
             if task == "multilabel"
-            else read[name].to_numpy().astype(np.int64)
+            else as_numpy(read[name]).astype(np.int64)
             for name in ("y_true", "y_pred")
         }
         held, found = None, dict(bins or {})
@@ -128,15 +128,15 @@ def _labels(column: pa.ChunkedArray, n_labels: int) -> NDArray[np.bool_]:
     """Return lists of label indices as booleans, shape (n, L)."""
     combined = column.combine_chunks()
     matrix = np.zeros((len(combined), n_labels), bool)
-    lengths = np.diff(combined.offsets.to_numpy())
-    matrix[np.repeat(np.arange(len(combined)), lengths), combined.flatten().to_numpy()] = True
+    lengths = np.diff(as_numpy(combined.offsets))
+    matrix[np.repeat(np.arange(len(combined)), lengths), as_numpy(combined.flatten())] = True
     return matrix
 
 
 def _matrix(table: pa.Table, names: Sequence[str]) -> NDArray[np.float32]:
     matrix = np.empty((table.num_rows, len(names)), np.float32)
     for k, name in enumerate(names):
-        matrix[:, k] = table[name].to_numpy()
+        matrix[:, k] = as_numpy(table[name])
     return matrix
 
 
@@ -152,12 +152,12 @@ def _binned(
         start += part.num_rows
         for k, name in enumerate(names):
             true = y_true[rows, k] if y_true.ndim == 2 else y_true[rows] == k  # noqa: PLR2004 - (n, L)
-            found[k] += ScoreBins.from_scores(true, part[name].to_numpy(), kind=kind)
+            found[k] += ScoreBins.from_scores(true, as_numpy(part[name]), kind=kind)
     return found
 
 
 def _known(column: pa.ChunkedArray) -> Any:
-    return None if column.null_count else column.to_numpy()
+    return None if column.null_count else as_numpy(column)
 
 
 def _attribute(column: pa.ChunkedArray) -> NDArray[Any]:
@@ -167,7 +167,16 @@ def _attribute(column: pa.ChunkedArray) -> NDArray[Any]:
         or pa.types.is_floating(column.type)
         or pa.types.is_boolean(column.type)
     ):
-        return np.asarray(column.to_numpy())
+        return as_numpy(column)
     return np.array(
         [None if value is None or value == "" else str(value) for value in column.to_pylist()], object
     )
+
+
+def as_numpy(column: Any) -> NDArray[Any]:
+    """Return an arrow column as an array; not by arrow's own way where that can be, which loads pandas."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    plain = pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
+    if plain and not array.null_count and len(array):
+        return np.from_dlpack(array)
+    return np.asarray(array.to_numpy(zero_copy_only=False))

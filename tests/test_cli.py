@@ -685,6 +685,7 @@ print("LOADED", code, heavy, file=sys.stderr)
         (["run", "--help"], "torch,sklearn,pandas,scipy,pyarrow"),
         (["report", "RUN", "-o", "page.html"], "torch,sklearn,pandas,scipy.stats,pyarrow"),
         (["gate", "RUN"], "torch,sklearn,pandas,scipy.stats,pyarrow"),
+        (["compare", "RUN", "RUN"], "torch,sklearn,pandas,scipy.stats"),
     ],
 )
 def test_what_a_command_imports(words, forbidden, digits_run, tmp_path):

@@ -229,3 +229,36 @@ def test_metrics_without_a_paired_interval_need_another_judge(tmp_path, evalkit)
     assert "judge: point needs none" in out
     path = gates_file(tmp_path, {"metric": "average_precision", "max_drop": 0.5, "judge": "point"})
     assert evalkit("gate", tmp_path / "new", "--gates", path, "--baseline", tmp_path / "old")[0] == 0
+
+
+def test_the_comparison_command(tmp_path, evalkit):
+    """Both runs, differences with intervals, flips with ids; the identity of flips and right answers."""
+    y, old, new = two_models(accuracy=(0.8, 0.9))
+    ids = [f"s{i}" for i in range(len(y))]
+    a, b = saved(tmp_path / "old", y, old, ids), saved(tmp_path / "new", y, new, ids)
+    code, out, err = evalkit("compare", a, b)
+    assert code == 0, err
+    assert "newly right: s" in out
+    code, out, _ = evalkit("compare", a, b, "--json")
+    document = json.loads(out)
+    flips = document["flips"]
+    assert flips["only_candidate"] - flips["only_baseline"] == (new == y).sum() - (old == y).sum()
+    assert flips["negative_ids"] == [ids[i] for i in np.flatnonzero((old == y) & (new != y))[:100]]
+    assert sum(flips[name] for name in ("both_right", "both_wrong", "only_candidate", "only_baseline")) == 400
+    assert sum(one["negative"] for one in flips["by_class"]) == flips["only_baseline"]
+    row = next(one for one in document["rows"] if one["metric"] == "accuracy")
+    assert row["difference"] == pytest.approx((new == y).mean() - (old == y).mean())
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["method"] == "tango"
+
+
+def test_runs_that_answer_other_questions_are_not_compared(tmp_path, evalkit):
+    """Exit 5 with both signatures; exit 4 for what is no run."""
+    y, old, new = two_models()
+    a = saved(tmp_path / "old", y, old)
+    b = saved(tmp_path / "new", (y + 1) % 3, new)
+    code, _, err = evalkit("compare", a, b)
+    assert code == 5
+    assert "error[incomparable]" in err
+    assert err.count("evalkit:1|task:multiclass") == 2
+    assert evalkit("compare", a, tmp_path / "nothing")[0] == 4

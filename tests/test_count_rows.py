@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 from documents import MATRIX, NAMES
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from evalkit.catalogue import METRICS
 from evalkit.count_rows import count_columns, count_rows
@@ -301,3 +304,31 @@ def test_margins_of_labels():
     assert margins.support.tolist() == [5, 4]
     assert margins.predicted.tolist() == [4, 4]
     assert margins.tn.tolist() == [5, 7]
+
+
+tables = arrays(np.int64, (3, 3), elements=st.integers(0, 6))
+
+
+@given(tables, st.sampled_from(["present", "declared", "supported"]), st.sampled_from([0, "nan"]))
+def test_no_interval_is_a_point_or_misses_its_value(matrix, classes, zero):
+    """Any table, small and degenerate ones above all: width, and the value inside its range and bounds."""
+    if not matrix.sum():
+        return
+    for row in rows_of(matrix, cost=COST, policy=Policy(classes, zero)).values():
+        metric = METRICS[row.metric]
+        if row.value is not None and metric.upper is not None and metric.lower is not None:
+            assert metric.lower <= row.value <= metric.upper, row.key
+        if row.low is not None:
+            assert row.low < row.high, row.key
+            assert row.low - 1e-9 <= row.value <= row.high + 1e-9, row.key
+
+
+@pytest.mark.parametrize("counts", [(1, 4), (7, 11), (123, 4567), (10**8, 3)])
+def test_a_perfect_run_is_exactly_perfect(counts):
+    """1.0, not 0.9999999999999998, or a gate on perfection would fail."""
+    rows = rows_of(np.diag(counts), class_names=("a", "b"), cost=((0, 1), (1, 0)))
+    for metric in ("accuracy", "mcc", "cohen_kappa", "g_mean", "balanced_accuracy"):
+        assert rows[row_key(metric)].value == 1.0, metric
+    for kind in ("macro", "weighted"):
+        for metric in ("precision", "recall", "f1", "jaccard", "informedness"):
+            assert rows[row_key(metric, average=kind)].value == 1.0, metric

@@ -193,6 +193,8 @@ def test_units_of_two_classes(combine):
     if combine in ("mean", "max"):
         score = table.mean(axis=1) if combine == "mean" else table.max(axis=1)
         assert result.value("roc_auc") == pytest.approx(sk.roc_auc_score(truth, score), abs=1e-3)
+        assert result.value("log_loss") == pytest.approx(sk.log_loss(truth, score), abs=1e-5)
+        assert result.value("brier") == pytest.approx(sk.brier_score_loss(truth, score), abs=1e-5)
 
 
 def test_labels_must_agree_inside_a_unit():

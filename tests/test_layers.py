@@ -50,6 +50,7 @@ THIRD_PARTY = {
     "datasets": {"numpy", "torch", "PIL", "pandas", "pyarrow", "torchvision"},
     "prepare": {"numpy", "torch"},
     "compare": {"numpy", "pyarrow"},
+    "gates": {"scipy"},
     "render": {"numpy", "jinja2", "markupsafe"},
     "inference": {"numpy", "torch"},
     "decide": {"numpy"},

@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "Evaluate a model on data: documents, report and verdict.",
     "report": "Render a run's report again, from its documents.",
     "gate": "Judge a run again, from its documents.",
+    "compare": "Two runs on the same samples, side by side.",
     "doctor": "Say what is installed, and whether it computes what it should.",
 }
 INTERRUPTED = 130

@@ -1,8 +1,9 @@
 """Whether two runs answer the same question, and what the baseline's numbers are in the candidate's terms."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +11,18 @@ import numpy as np
 
 from evalkit.catalogue import METRICS
 from evalkit.compare.differences import Gap, paired_gap, unpaired_gap
-from evalkit.count_rows import count_rows, margins_of, members_of
+from evalkit.count_rows import count_columns, margins_of, members_of
 from evalkit.counts import ConfusionCounts
 from evalkit.metrics.ratios import Mask
 from evalkit.result import EvalResult
-from evalkit.rows import MetricRow, RowKey
+from evalkit.rows import Measures, MetricRow, RowKey
 from evalkit.signature import question
 
 if TYPE_CHECKING:
     from evalkit.compare.joined import Joined
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pair:
     """A candidate beside its baseline.
 
@@ -40,11 +41,12 @@ class Pair:
     warnings: tuple[str, ...]
     tables: "Tables | None" = None
 
+    @cached_property
     def members(self) -> Mask:
-        """Return the class set of averages: the union of both runs' sets."""
-        measures = self.candidate.measures
+        """The class set of averages: the union of both runs' sets."""
+        measures = self._measures
         found = np.zeros(len(self.candidate.class_names), bool)
-        for counts in (self.candidate.confusion, self._theirs()):
+        for counts in self._both:
             if counts is not None:
                 found |= members_of(margins_of(counts.matrix, measures.task), measures)
         return found
@@ -56,32 +58,54 @@ class Pair:
             return Gap(None, "none", "missing")
         if self.tables is not None:
             joined = self.tables.joined(self.candidate, self.baseline, scores=key[0] == "roc_auc")
-            names, measures = self.candidate.class_names, self.candidate.measures
-            return paired_gap(key, joined, measures, self.members(), names, level=level)
+            names, measures = self.candidate.class_names, self._measures
+            return paired_gap(key, joined, measures, self.members, names, level=level)
         if self.candidate.digests.get("data") is None:
             return Gap(None, "none", "no_samples_stored")
         return unpaired_gap(_bounds(mine, level), _bounds(theirs, level), (mine.value, theirs.value))
 
-    def _theirs(self) -> ConfusionCounts | None:
-        """Return the baseline's counts in the candidate's class order."""
-        theirs = self.baseline.confusion
+    @cached_property
+    def _measures(self) -> Measures:
+        return self.candidate.measures
+
+    @cached_property
+    def _both(self) -> tuple[ConfusionCounts | None, ConfusionCounts | None]:
+        """Both runs' counts, in the candidate's class order."""
+        mine, theirs = self.candidate.confusion, self.baseline.confusion
         if theirs is None:
-            return None
+            return mine, None
         order = [self.baseline.class_names.index(name) for name in self.candidate.class_names]
         several = self.candidate.task == "multilabel"
-        return ConfusionCounts(theirs.matrix[order]) if several else theirs.reordered(order)
+        return mine, ConfusionCounts(theirs.matrix[order]) if several else theirs.reordered(order)
+
+    @cached_property
+    def _rows(self) -> tuple[Mapping[RowKey, MetricRow], Mapping[RowKey, MetricRow]]:
+        return self.candidate.rows(), self.baseline.rows()
 
     def rows(self, key: RowKey) -> tuple[MetricRow | None, MetricRow | None]:
         """Return the candidate's and the baseline's row, averages over the union of both class sets."""
-        found = self.candidate.rows().get(key), self.baseline.rows().get(key)
+        found = self._rows[0].get(key), self._rows[1].get(key)
         counted = METRICS[key[0]].needs == "counts" if key[0] in METRICS else False
         if None in found or key[2] in (None, "micro", "samples") or not counted or key[4] is not None:
             return found
-        mine, theirs = self.candidate.confusion, self._theirs()
+        mine, theirs = self._both
         if mine is None or theirs is None:
             return found
-        members = self.members()
-        return _averaged(self.candidate, mine, key, members), _averaged(self.candidate, theirs, key, members)
+        return self._averaged(mine, key), self._averaged(theirs, key)
+
+    def _averaged(self, counts: ConfusionCounts, key: RowKey) -> MetricRow | None:
+        """Return an average over both runs' classes."""
+        metric, params, average, _, _ = key
+        assert average is not None
+        measures = replace(self._measures, asked=((metric, dict(params)),), averages=(average,))
+        columns = count_columns(counts.matrix[None], measures, members=self.members, by_class=False)
+        n_samples = int(counts.n_samples.flat[0])
+        rows = [
+            row
+            for column in columns
+            for row in column.rows(0, self.candidate.class_names, n_samples=n_samples, level=measures.level)
+        ]
+        return next((row for row in rows if row.key == key), None)
 
 
 class Tables:
@@ -169,16 +193,3 @@ def _differences(candidate: EvalResult, baseline: EvalResult) -> tuple[str, ...]
     ours, theirs = question(candidate), question(baseline)
     found += [f"another {name}" for name in ours if ours[name] != theirs[name]]
     return tuple(found)
-
-
-def _averaged(
-    result: EvalResult,
-    counts: ConfusionCounts,
-    key: RowKey,
-    members: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-) -> MetricRow | None:
-    metric, params, average, _, _ = key
-    assert average is not None
-    measures = replace(result.measures, asked=((metric, dict(params)),), averages=(average,))
-    rows = count_rows(counts.matrix, result.class_names, measures, members=members)
-    return next((row for row in rows if row.key == key), None)

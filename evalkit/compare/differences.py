@@ -246,7 +246,14 @@ def _pseudo_flip(
     gradient = _gradient(estimand, calm, margins_of(matrix, task), k)
     support = np.where(calm.support > 0, calm.support, np.inf)
     smallest = int(np.argmin(support)) if k is None else k
-    return float((gradient.tp[smallest] + gradient.predicted[smallest]) ** 2)
+    tp, predicted = gradient.tp, gradient.predicted
+    others = np.arange(len(tp)) != smallest
+    if y_true.ndim == 2:  # noqa: PLR2004 - a label goes wrong alone
+        flips = (tp[smallest] + predicted[smallest], predicted[smallest])
+    else:  # its sample goes to another class, or another's to it
+        lost = tp[smallest] + predicted[smallest] - predicted[others].mean()
+        flips = (lost, predicted[smallest] - (tp + predicted)[others].mean())
+    return float(max(abs(flip) for flip in flips) ** 2)
 
 
 def _matrix(y_true: NDArray[np.int64], y_pred: NDArray[np.int64], size: int) -> NDArray[np.int64]:

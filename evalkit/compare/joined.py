@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evalkit.errors import DocumentError
 from evalkit.grouping import Grouping, SliceBy, codes_of, slicing
 from evalkit.result import EvalResult
-from evalkit.samples import Samples, read_samples
+from evalkit.samples import Samples, as_numpy, read_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _positions(new: pa.ChunkedArray, old: pa.ChunkedArray, *, where: str) -> NDA
     found = pc.index_in(new, value_set=old.combine_chunks())
     if found.null_count or len(new) != len(old):
         raise DocumentError(f"{where}: holds other samples than its result")
-    return np.asarray(found.to_numpy(), np.int64)
+    return np.asarray(as_numpy(found), np.int64)
 
 
 def _reordered(samples: Samples, place: NDArray[np.int64] | None, order: list[int]) -> Samples:

@@ -55,7 +55,9 @@ def balanced_accuracy_adjusted(margins: Margins) -> Value:
 def mcc(margins: Margins) -> Value:
     """Matthews' correlation, in Gorodkin's form for any number of classes."""
     numerator, spread_predicted, spread_true = _mcc_parts(margins)
-    return _value(numerator, np.sqrt(spread_predicted) * np.sqrt(spread_true))
+    # The root of the product, not the product of roots: exactly 1 where everything is right.
+    found = _value(numerator, np.sqrt(spread_predicted * spread_true))
+    return Value(np.clip(found.value, -1, 1), found.undefined)
 
 
 def cohen_kappa(margins: Margins) -> Value:

@@ -21,38 +21,39 @@ def render_text(view: ReportView) -> str:
             ]
             for metric in view.metrics
         ]
-        parts.append(_table(["metric", "value", "interval", "trivial", ""], lines))
+        parts.append(table(["metric", "value", "interval", "trivial", ""], lines))
     if view.slices:
-        parts.append(_slice_table(view))
+        parts.append(_slices(view))
     if view.classes:
-        parts.append(_class_table(view))
+        parts.append(_classes(view))
     if view.gates:
         lines = [[gate.word, gate.sentence] for gate in view.gates]
-        parts.append(_table(["gate", ""], lines, numeric=False))
+        parts.append(table(["gate", ""], lines, numeric=False))
     parts.append(f"  {view.signature}")
     return "\n".join(parts) + "\n"
 
 
-def _slice_table(view: ReportView) -> str:
+def _slices(view: ReportView) -> str:
     lines = [
         [row.name, row.support, row.value, row.interval, row.difference, row.note]
         for row in view.slices[:MAX_CLASSES]
     ]
     label = view.slices[0].metric.lower()
-    table = _table(["slice", "samples", label, "interval", "against the rest", ""], lines)
+    lines_of = table(["slice", "samples", label, "interval", "against the rest", ""], lines)
     hidden = len(view.slices) - MAX_CLASSES
-    return f"{table}\n  and {hidden} more slices in the report" if hidden > 0 else table
+    return f"{lines_of}\n  and {hidden} more slices in the report" if hidden > 0 else lines_of
 
 
-def _class_table(view: ReportView) -> str:
+def _classes(view: ReportView) -> str:
     header = ["class", *view.class_columns]
     lines = [[row.name, *(text for text, _ in row.cells)] for row in view.classes[:MAX_CLASSES]]
-    table = _table(header, lines)
+    lines_of = table(header, lines)
     hidden = len(view.classes) - MAX_CLASSES
-    return f"{table}\n  and {hidden} more classes in the report" if hidden > 0 else table
+    return f"{lines_of}\n  and {hidden} more classes in the report" if hidden > 0 else lines_of
 
 
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numeric: bool = True) -> str:
+def table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numeric: bool = True) -> str:
+    """Return lines in aligned columns, the first to the left; every line is indented."""
     widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
     rows = [_line(line, widths, numeric=numeric) for line in [header, *lines]]
     return "\n".join(["", *rows, ""])

@@ -12,6 +12,7 @@ from evalkit.metrics.ratios import Floats
 from evalkit.rows import Column
 
 Bounds = tuple[float, float]
+_NARROWEST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def column_of(
     def array(values: list[float]) -> Floats:
         return np.array(values, float).reshape(shape)
 
-    bounds = [(math.nan, math.nan) if one.bounds is None else one.bounds for one in numbers]
+    bounds = [_wide_enough(one.bounds) for one in numbers]
     first = numbers[0]
     counted = first.numerator is not None
     # A column has one method and one reason for all of its cells: those of a cell that has them.
@@ -66,3 +67,10 @@ def column_of(
         None if told.bound is None else array([one.bound or 0.0 for one in numbers]),
         None if by_class else array([one.trivial for one in numbers]),
     )
+
+
+def _wide_enough(bounds: Bounds | None) -> Bounds:
+    """Return bounds, or none where their width is no more than rounding errors."""
+    if bounds is None or bounds[1] - bounds[0] <= _NARROWEST:
+        return math.nan, math.nan
+    return bounds

@@ -56,4 +56,4 @@ class Prior:
 
 def _entropy(shares: Floats) -> float:
     present = shares[shares > 0]
-    return float(-(present * np.log(present)).sum())
+    return float(-(present * np.log(present)).sum()) + 0.0  # of one class 0, not -0
