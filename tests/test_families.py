@@ -84,7 +84,7 @@ def test_false_alarms_over_fifty_equal_slices(tmp_path, evalkit):
     from evalkit.rows import row_key
 
     rng = np.random.default_rng(0)
-    alarms, n = 0, 200
+    alarms, n = 0, 120
     code = np.repeat(np.arange(50), 60)
     for _ in range(n):
         result = slices_of(rng.random(3000) < 0.9, code).document

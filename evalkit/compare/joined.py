@@ -103,7 +103,7 @@ def _read(result: EvalResult, path: Path, *, scores: bool, attributes: tuple[str
 
 def _ids(path: Path) -> pa.ChunkedArray:
     with path.open("rb") as file:
-        return pq.read_table(file, columns=["sample_id"])["sample_id"]
+        return pq.ParquetFile(file).read(columns=["sample_id"])["sample_id"]
 
 
 def _positions(new: pa.ChunkedArray, old: pa.ChunkedArray, *, where: str) -> NDArray[np.int64] | None:
