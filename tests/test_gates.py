@@ -1,6 +1,7 @@
 """Gates: a truth table with equality, NaN and everything that is unknown; nothing unknown passes."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -323,3 +324,21 @@ def test_over_one_percent_unreadable_judges_nothing(unreadable, outcome):
     result = result_of()
     result = result.model_copy(update={"data": {**result.data, "n_samples": 100, "n_unreadable": unreadable}})
     assert only(verdict_of(result, {"metric": "accuracy", "min": 0.0})).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("limit", "judge", "outcome"),
+    [(0.88, "point", "cannot_judge"), (0.8795, "point", "cannot_judge"), (0.87, "point", "passed"),
+     (0.89, "point", "failed"), (0.802, "lower", "cannot_judge"), (0.79, "lower", "passed")],
+)  # fmt: skip
+def test_a_limit_inside_what_bins_hide_is_not_judged(limit, judge, outcome):
+    """A value of 0.88 that is known within 0.001."""
+    result = result_of()
+    rows = tuple(replace(row, bound=0.001) if row.metric == "accuracy" else row for row in result.metrics)
+    check = only(
+        verdict_of(
+            result.model_copy(update={"metrics": rows}), {"metric": "accuracy", "min": limit, "judge": judge}
+        )
+    )
+    assert check.outcome == outcome
+    assert outcome != "cannot_judge" or check.reason == "binned"

@@ -8,6 +8,7 @@ from pathlib import Path
 from evalkit.cli.console import emit, emit_json, tell
 from evalkit.cli.exits import decide_exit
 from evalkit.compare import Tables, pair
+from evalkit.compare.document import comparison
 from evalkit.errors import EvalkitError, ExitCode, SameModelError
 from evalkit.gates import PlannedGate, judge
 from evalkit.provenance import without_home
@@ -75,6 +76,7 @@ def judge_and_render(
         compared=compared,
         baseline_path=None if baseline is None else without_home(str(baseline.path)),
         result_sha256=sha256(document).hexdigest(),
+        comparison=None if compared is None or compared.differences else comparison(compared),
     )
     error: EvalkitError | None = None
     if compared is not None and compared.same_model:

@@ -1,6 +1,7 @@
 """Rules in, verdict out. What is unknown never passes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from evalkit.compare import Pair
 from evalkit.gates.families import check_family
@@ -19,6 +20,7 @@ def judge(
     compared: Pair | None,
     baseline_path: str | None,
     result_sha256: str,
+    comparison: dict[str, Any] | None = None,
 ) -> Verdict:
     """Judge all gates.
 
@@ -28,6 +30,7 @@ def judge(
         compared: The candidate beside its baseline, where there is one.
         baseline_path: Where the baseline was, as it is shown.
         result_sha256: Of the candidate's result.json, so that the verdict names what it judged.
+        comparison: The two runs side by side, as the verdict holds it.
     """
     checks = tuple(
         (check_family if gate.family else check_rule)(result, gate, rule, limit, compared)
@@ -42,6 +45,7 @@ def judge(
         signature=result.signature,
         result_sha256=result_sha256,
         baseline=None if compared is None else _baseline(compared, baseline_path),
+        comparison=comparison,
     )
 
 

@@ -1,7 +1,7 @@
 """One row against one limit: the value, its interval, or its distance from the baseline."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -121,6 +121,16 @@ def _limit(
     assert row is not None
     interval = None if judge == "point" else interval_at(result, row, level)
     outcome = judge_limit(judge, row.value, interval, limit, at_least=at_least)
+    if row.bound and row.value is not None:
+        value = row.value
+        sure = _whatever_the_bins_hide(
+            lambda shift: judge_limit(
+                judge, value + shift, _moved(interval, shift), limit, at_least=at_least
+            ),
+            row.bound,
+        )
+        if not sure:
+            return _found(key, "cannot_judge", "binned", _hidden(row.bound), value=row.value)
     if outcome == "cannot_judge":
         return _found(key, outcome, "no_interval", _no_interval(row, level), value=row.value)
     shown, bound = tell_apart(row.value, limit)
@@ -155,12 +165,30 @@ def _drop(
     drop = exact_drop(mine, theirs)
     interval = None if judge == "point" else _drop_interval(compared, mine, key, level)
     outcome = judge_drop(judge, drop, interval, allowed)
+    bound = (mine.bound or 0.0) + (theirs.bound or 0.0)
+    if bound and not _whatever_the_bins_hide(
+        lambda shift: judge_drop(judge, drop + shift, _moved(interval, shift), allowed), bound
+    ):
+        return _found(key, "cannot_judge", "binned", _hidden(bound), value=mine.value)
     values: dict[str, Any] = {"value": mine.value, "baseline_value": theirs.value, "drop": drop}
     if outcome == "cannot_judge":
         text = "there is no interval of the difference (judge: point needs none)"
         return _found(key, outcome, "no_interval", text, **values)
     sentence = _drop_sentence(key, mine, theirs, drop, allowed, outcome, interval)
     return _found(key, outcome, _REASONS[outcome], sentence, **values, interval=interval, level=level)
+
+
+def _whatever_the_bins_hide(outcome: Callable[[float], Outcome], bound: float) -> bool:
+    """Return whether a value that is known within a bound is judged the same at both of its ends."""
+    return outcome(-bound) == outcome(bound)
+
+
+def _moved(interval: tuple[float, float] | None, shift: float) -> tuple[float, float] | None:
+    return None if interval is None else (interval[0] + shift, interval[1] + shift)
+
+
+def _hidden(bound: float) -> str:
+    return f"its value comes from bins and is known within {bound:.1e}, too near to the limit"
 
 
 def _drop_interval(compared: Pair, mine: MetricRow, key: RowKey, level: float) -> tuple[float, float] | None:
@@ -190,8 +218,8 @@ def _drop_sentence(
         rule = f"{'demanded' if outcome == 'passed' else 'but demanded'} a gain of {bound.removeprefix('-')}"
     if outcome == "inconclusive":
         rule += ", and the samples are too few to tell"
-    if interval is not None:
-        rule += f"; a true drop of up to {show(max(interval[1], 0.0))} cannot be excluded"
+    if interval is not None and interval[1] > 0:
+        rule += f"; a true drop of up to {show(interval[1])} cannot be excluded"
     return f"{describe(key)} {change}{amount} ({show(theirs.value)} to {show(mine.value)}), {rule}"
 
 

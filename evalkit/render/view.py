@@ -6,6 +6,7 @@ from typing import Any
 
 from evalkit.catalogue import METRICS, NO_INTERVAL_TEXTS, UNDEFINED_TEXTS
 from evalkit.display import MAX_TEXT, percent, show, visible
+from evalkit.render.comparison import comparison_line, flip_lines
 from evalkit.render.matrix import Confusion, Matrix, matrix_view, top_confusions
 from evalkit.result import Difference, EvalResult, SliceRow
 from evalkit.rows import MetricRow, describe, describe_params, describe_slice, row_key
@@ -116,6 +117,9 @@ class ReportView:
     slices: tuple[SliceView, ...]
     points: tuple[PointView, ...]
     gates: tuple[GateView, ...]
+    comparison: tuple[tuple[str, ...], ...]
+    flips: tuple[str, ...]
+    compared_with: str
     matrix: Matrix | None
     confusions: tuple[Confusion, ...]
     class_columns: tuple[str, ...]
@@ -133,6 +137,7 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
     """Build the view of one run; a pure function of its documents."""
     state = "invalid" if not result.valid else verdict.outcome if verdict else "none"
     counts, exclusive = result.confusion, result.task != "multilabel"
+    compared = (verdict.comparison if verdict else None) or {}
     return ReportView(
         title=visible(result.name),
         state=state,
@@ -147,6 +152,9 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
         ),
         slices=_slice_views(result),
         points=tuple(_point_view(point) for point in result.curves.get("operating_points") or ()),
+        comparison=tuple(tuple(comparison_line(row)) for row in compared.get("rows") or ()),
+        flips=tuple(flip_lines(compared["flips"])) if "flips" in compared else (),
+        compared_with="" if verdict is None or verdict.baseline is None else visible(verdict.baseline.name),
         gates=tuple(_gate_view(check) for check in verdict.checks) if verdict else (),
         matrix=None if not exclusive or counts is None else matrix_view(counts, result.class_names),
         confusions=() if not exclusive or counts is None else top_confusions(counts, result.class_names),
