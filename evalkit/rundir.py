@@ -14,8 +14,9 @@ from pathlib import Path
 from evalkit.errors import OutputError, os_reason
 
 # In the order of their renames.
+LEDGER = "predictions.parquet"
 DOCUMENTS = (
-    "predictions.parquet",
+    LEDGER,
     "scores.npz",
     "gallery.parquet",
     "result.json",
@@ -49,7 +50,7 @@ class RunDirectory:
         """
         try:
             ready = {name: self._ready(name, content) for name, content in documents.items()}
-            for name in DOCUMENTS:
+            for name in (*DOCUMENTS, BLESSING):
                 if name in ready:
                     ready[name].replace(self.path / name)
                 elif name not in keep:
@@ -72,15 +73,16 @@ class RunDirectory:
 
 
 @contextmanager
-def open_run_directory(path: Path) -> Iterator[RunDirectory]:
+def open_run_directory(path: Path, *, blessed: bool = False) -> Iterator[RunDirectory]:
     """Check and create an output folder; remove what is left of an attempt that fails.
 
     Args:
         path: Absent, empty, or an evalkit run that is not blessed; anything else is an OutputError.
+        blessed: A blessed baseline may be replaced, by another one.
     """
     try:
         made = _missing_parents(path)
-        _check_replaceable(path)
+        _check_replaceable(path, blessed=blessed)
         path.mkdir(parents=True, exist_ok=True)
         probe = RunDirectory(path).temporary("probe")
         probe.touch()
@@ -125,12 +127,12 @@ def publish_file(path: Path, content: bytes) -> None:
         raise _output_error(path, error) from error
 
 
-def _check_replaceable(path: Path) -> None:
+def _check_replaceable(path: Path, *, blessed: bool) -> None:
     if not path.exists() and not path.is_symlink():
         return
     if not path.is_dir():
         raise OutputError(f"{path}: is not a folder")
-    if is_blessed(path):
+    if is_blessed(path) and not blessed:
         raise OutputError(f"{path}: is a blessed baseline", hint="Only evalkit bless replaces it")
     entries = list(path.iterdir())
     ours = any(entry.name.startswith(_TEMPORARY) for entry in entries) or _is_run(path)

@@ -94,9 +94,10 @@ def read_samples(
         missing = [name for name in attributes if name not in present]
         if missing:
             raise DataError(f"the data have no attribute {missing[0]!r}")
-        read = table.read(columns=["y_true", "y_pred", *_LOSSES, *attributes])
+        kept = [name for name in _LOSSES if name in present]  # a slim table has labels alone
+        read = table.read(columns=["y_true", "y_pred", *kept, *attributes])
         stored = [f"score_{k}" for k in range(n_classes) if f"score_{k}" in present]
-        probable = read["logloss"].null_count < read.num_rows
+        probable = "logloss" in kept and read["logloss"].null_count < read.num_rows
         labels = {
             name: _labels(read[name], n_classes)
             if task == "multilabel"
@@ -115,10 +116,10 @@ def read_samples(
         labels["y_pred"],
         held,
         probable,
-        log_loss=_known(read["logloss"]),
-        brier=_known(read["brier"]),
-        confidence=_known(read["p_pred"]),
-        true_rank=_known(read["true_rank"]),
+        log_loss=_known(read, "logloss"),
+        brier=_known(read, "brier"),
+        confidence=_known(read, "p_pred"),
+        true_rank=_known(read, "true_rank"),
         attributes={name: _attribute(read[name]) for name in attributes},
         bins=found,
     )
@@ -156,8 +157,10 @@ def _binned(
     return found
 
 
-def _known(column: pa.ChunkedArray) -> Any:
-    return None if column.null_count else as_numpy(column)
+def _known(table: pa.Table, name: str) -> Any:
+    if name not in table.column_names or table[name].null_count:
+        return None
+    return as_numpy(table[name])
 
 
 def _attribute(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -262,3 +262,69 @@ def test_runs_that_answer_other_questions_are_not_compared(tmp_path, evalkit):
     assert "error[incomparable]" in err
     assert err.count("evalkit:1|task:multiclass") == 2
     assert evalkit("compare", a, tmp_path / "nothing")[0] == 4
+
+
+def test_a_blessed_baseline(tmp_path, evalkit):
+    """Small, checked by its sums, replaced only by another blessing, and paired like any run."""
+    y, old, new = two_models(5000)
+    ids = [f"image-{i:05}.png" for i in range(5000)]
+    a, b = saved(tmp_path / "old", y, old, ids), saved(tmp_path / "new", y, new, ids)
+    base = tmp_path / "base"
+    code, _, err = evalkit("bless", a, "-o", base, "--by", "me", "--why", "first release")
+    assert code == 0, err
+    assert sorted(path.name for path in base.iterdir()) == [
+        "bless.json",
+        "predictions.parquet",
+        "result.json",
+    ]
+    assert (base / "predictions.parquet").stat().st_size < 40_000
+    gates = gates_file(tmp_path, {"metric": "accuracy", "max_drop": 0.02})
+    assert evalkit("gate", b, "--gates", gates, "--baseline", base)[0] == 0
+    assert json.loads((b / "verdict.json").read_text())["comparison"]["rows"][0]["method"] == "tango"
+    before = sorted(path.name for path in base.iterdir())
+    assert evalkit("run", "nothing.yaml", "-o", base)[0] == 2
+    assert evalkit("gate", base, "--gates", gates_file(tmp_path, {"metric": "accuracy", "min": 0.1}))[0] == 0
+    assert sorted(path.name for path in base.iterdir()) == before
+    gates = gates_file(tmp_path, {"metric": "accuracy", "max_drop": 0.02})
+    first = json.loads((base / "bless.json").read_text())
+    assert evalkit("bless", b, "-o", base)[0] == 0
+    second = json.loads((base / "bless.json").read_text())
+    assert second["previous_signature"] == first["signature"]
+    (base / "predictions.parquet").write_bytes(b"PAR1")
+    code, _, err = evalkit("gate", a, "--gates", gates, "--baseline", base)
+    assert code == 4
+    assert "is not what was blessed" in err
+
+
+def test_scores_are_blessed_where_that_is_asked(tmp_path, evalkit):
+    """Without them a gate on a loss cannot be judged by its noise."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300)
+    for name in ("old", "new"):
+        p = 1 / (1 + np.exp(-(2 * y - 1 + rng.normal(size=300))))
+        library.score(y, y_score=p, task="binary", output="probabilities", class_names=["n", "y"]).save(
+            tmp_path / name
+        )
+    path = gates_file(
+        tmp_path, {"metric": "log_loss", "max_drop": 0.5}, {"metric": "roc_auc", "max_drop": 0.2}
+    )
+    words = ("gate", tmp_path / "new", "--gates", path, "--baseline", tmp_path / "base")
+    assert evalkit("bless", tmp_path / "old", "-o", tmp_path / "base")[0] == 0
+    assert evalkit(*words)[0] == 5
+    assert evalkit("bless", tmp_path / "old", "-o", tmp_path / "base", "--scores")[0] == 0
+    code, out, err = evalkit(*words)
+    assert code == 0, out + err
+
+
+def test_what_is_no_baseline(tmp_path, evalkit):
+    """A partial run, a folder of somebody's, nothing at all."""
+    y, old, _ = two_models(60)
+    a = saved(tmp_path / "old", y, old)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    assert evalkit("bless", a, "-o", tmp_path / "mine")[0] == 6
+    assert evalkit("bless", tmp_path / "nothing", "-o", tmp_path / "base")[0] == 4
+    document = json.loads((a / "result.json").read_text())
+    document["partial"] = {"limit": 60, "of": 100}
+    (a / "result.json").write_text(json.dumps(document))
+    assert evalkit("bless", a, "-o", tmp_path / "base")[0] == 5

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from evalkit.blessing import read_blessing
 from evalkit.cli.console import emit, emit_json
 from evalkit.cli.judging import tables_of
 from evalkit.compare import Pair, pair
@@ -13,6 +14,7 @@ from evalkit.display import MAX_TEXT, visible
 from evalkit.errors import IncomparableError, listed
 from evalkit.render.comparison import render_comparison
 from evalkit.result import read_result
+from evalkit.rundir import is_blessed
 
 
 @click.command("compare")
@@ -23,6 +25,8 @@ from evalkit.result import read_result
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(*, baseline: Path, candidate: Path, level: float, as_json: bool, debug: bool) -> int:  # noqa: ARG001
     """Compare two runs; exits 0 whatever the numbers, and judges nothing."""
+    if is_blessed(baseline):
+        read_blessing(baseline)
     old, new = read_result(baseline), read_result(candidate)
     found = pair(new, old, allow_same_model=True, tables=tables_of(candidate, baseline, new))
     _check(found)

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from evalkit.cli.judging import LEDGER, announce, finish, judge_and_render, read_baseline
+from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
 from evalkit.errors import InvalidRunError, OutputError, SpecificationError
 from evalkit.gates import plan_gates
 from evalkit.result import FILE_NAME, EvalResult, read_result
-from evalkit.rundir import DOCUMENTS, is_blessed, open_run_directory
+from evalkit.rundir import DOCUMENTS, LEDGER, is_blessed, open_run_directory
 from evalkit.spec import GateSpec, SourceMap, check_comparable, load_gate_file, validate_gates
 
 

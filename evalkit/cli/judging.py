@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from evalkit.blessing import read_blessing
 from evalkit.cli.console import emit, emit_json, tell
 from evalkit.cli.exits import decide_exit
 from evalkit.compare import Tables, pair
@@ -16,9 +17,8 @@ from evalkit.render.html import render_html
 from evalkit.render.text import render_text
 from evalkit.render.view import report_view
 from evalkit.result import EvalResult, read_result
+from evalkit.rundir import LEDGER, is_blessed
 from evalkit.verdict import Verdict, exit_codes
-
-LEDGER = "predictions.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,11 @@ class Judgement:
 
 def read_baseline(path: Path | None) -> BaselineRun | None:
     """Read a baseline's result; DocumentError says why it cannot be."""
-    return None if path is None else BaselineRun(path, read_result(path))
+    if path is None:
+        return None
+    if is_blessed(path):
+        read_blessing(path)
+    return BaselineRun(path, read_result(path))
 
 
 def judge_and_render(
