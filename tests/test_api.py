@@ -297,7 +297,7 @@ def test_public_names():
         evalkit.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["counts", "rules", "display", "api"])
+@pytest.mark.parametrize("module", ["counts", "rules", "display", "api", "testing"])
 def test_examples_in_docstrings(module):
     """What a docstring shows is what happens."""
     found = doctest.testmod(importlib.import_module(f"evalkit.{module}"))

@@ -31,6 +31,8 @@ FLOORS = (
     {"measure", "scoring", "selftest"},
     {"prepare"},
     {"api"},
+    {"testing"},
+    {"pytest_plugin"},
     {"cli"},
 )
 THIRD_PARTY = {
@@ -68,6 +70,7 @@ THIRD_PARTY = {
     "scoring": {"numpy"},
     "selftest": {"numpy", "sklearn"},
     "api": {"numpy", "pandas", "markupsafe"},
+    "pytest_plugin": {"pytest"},
     "cli": {"click", "pydantic", "rich"},
 }
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
