@@ -79,7 +79,8 @@ def _document(run: Run) -> tuple[Document, Path | None]:
 def _gates(gates: Gates) -> tuple[Any, SourceMap, Path | None]:
     if isinstance(gates, (str, Path)):
         file, source = load_gate_file(Path(gates))
-        return file.gates, source, None if file.baseline is None else Path(gates).parent / file.baseline
+        named = file.baseline if file.baseline not in (None, "none") else None
+        return file.gates, source, None if named is None else Path(gates).parent / named
     source = SourceMap("gates")
     return validate_gates({"gates": [dict(gate) for gate in gates]}, source).gates, source, None
 

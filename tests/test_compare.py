@@ -328,3 +328,25 @@ def test_what_is_no_baseline(tmp_path, evalkit):
     document["partial"] = {"limit": 60, "of": 100}
     (a / "result.json").write_text(json.dumps(document))
     assert evalkit("bless", a, "-o", tmp_path / "base")[0] == 5
+
+
+def test_no_baseline_said_on_purpose(tmp_path, evalkit, project):
+    """Comparing gates cannot be judged; floors are. Without the word it is a mistake, exit 2."""
+    y, old, _ = two_models(200)
+    a = saved(tmp_path / "old", y, old)
+    path = tmp_path / "gates.yaml"
+    gates = [{"metric": "accuracy", "max_drop": 0.01}, {"metric": "accuracy", "min": 0.1}]
+    path.write_text(yaml.safe_dump({"baseline": "none", "gates": gates}))
+    code, out, _ = evalkit("gate", a, "--gates", path)
+    assert code == 5
+    assert "there is no baseline" in out
+    assert "passed" in out
+    gates[0]["advisory"] = True
+    path.write_text(yaml.safe_dump({"baseline": "none", "gates": gates}))
+    assert evalkit("gate", a, "--gates", path)[0] == 0
+    path.write_text(yaml.safe_dump({"gates": gates}))
+    assert evalkit("gate", a, "--gates", path)[0] == 2
+    project.spec |= {"baseline": "none", "gates": [{"metric": "accuracy", "max_drop": 0.01}]}
+    project.write_spec()
+    assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "out")[0] == 5
+    assert evalkit("gate", tmp_path / "out")[0] == 5

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
+from evalkit.cli.judging import NO_BASELINE, announce, finish, judge_and_render, read_baseline
 from evalkit.errors import InvalidRunError, OutputError, SpecificationError
 from evalkit.gates import plan_gates
 from evalkit.result import FILE_NAME, EvalResult, read_result
@@ -35,15 +35,18 @@ def command(
     result = read_result(directory)
     document = (directory / FILE_NAME).read_bytes()
     stored = _stored_baseline(result, directory)
+    said = result.spec.get("baseline") == NO_BASELINE
     if gate_file is not None:
         found, source = load_gate_file(gate_file)
         gates = found.gates
-        stored = stored if found.baseline is None else gate_file.parent / found.baseline
+        if found.baseline is not None:
+            said = found.baseline == NO_BASELINE
+            stored = None if said else gate_file.parent / found.baseline
     else:
         gates, source = _stored_gates(result, directory)
     planned = plan_gates(gates, result.class_names, source, task=result.task, slices=_stored_slices(result))
     path = baseline or (stored if any(gate.compares for gate in gates) else None)
-    if path is None:
+    if path is None and not said:
         check_comparable(gates, source, hint="Say --baseline DIR")
     judgement = judge_and_render(
         result,
@@ -91,6 +94,6 @@ def _stored_gates(result: EvalResult, directory: Path) -> tuple[tuple[GateSpec, 
 def _stored_baseline(result: EvalResult, directory: Path) -> Path | None:
     """Find the specification's baseline: relative to its folder, which is relative to the run."""
     stored, base = result.spec.get("baseline"), result.provenance.get("base")
-    if not isinstance(stored, str) or not isinstance(base, str):
+    if not isinstance(stored, str) or not isinstance(base, str) or stored == NO_BASELINE:
         return None
     return directory / Path(base).expanduser() / Path(stored).expanduser()

@@ -20,6 +20,9 @@ from evalkit.result import EvalResult, read_result
 from evalkit.rundir import LEDGER, is_blessed
 from evalkit.verdict import Verdict, exit_codes
 
+# Said on purpose: comparing gates cannot be judged then, rather than being a mistake.
+NO_BASELINE = "none"
+
 
 @dataclass(frozen=True, slots=True)
 class BaselineRun:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from evalkit.cli.console import progress_bar, tell
-from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
+from evalkit.cli.judging import NO_BASELINE, announce, finish, judge_and_render, read_baseline
 from evalkit.errors import SpecificationError
 from evalkit.gates import plan_gates
 from evalkit.provenance import collect_provenance
@@ -90,8 +90,9 @@ def command(
     loaded = load_specification(
         specification, overrides=_overrides(settings, flags), gates=[_floor(text) for text in floors]
     )
+    named = loaded.spec.baseline
     baseline = read_baseline(
-        loaded.resolve(loaded.spec.baseline) if isinstance(loaded.spec.baseline, str) else None
+        loaded.resolve(named) if isinstance(named, str) and named != NO_BASELINE else None
     )
     with open_run_directory(output) as directory:
         from evalkit.integrity import IntegrityLog  # noqa: PLC0415

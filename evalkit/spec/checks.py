@@ -162,5 +162,5 @@ def _check_threshold(spec: Specification, source: SourceMap) -> None:
 
 def check_baseline(baseline: Any, source: SourceMap) -> None:
     """Refuse baselines that this version cannot read."""
-    if isinstance(baseline, str) and (baseline == "none" or baseline.startswith("git:")):
+    if isinstance(baseline, str) and baseline.startswith("git:"):
         raise source.error(("baseline",), f"{baseline!r} is not available yet", hint="Name a run directory")
