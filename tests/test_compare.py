@@ -1,6 +1,8 @@
 """Two runs on the same samples: joined by id, paired differences, and gates that know their noise."""
 
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -350,3 +352,45 @@ def test_no_baseline_said_on_purpose(tmp_path, evalkit, project):
     project.write_spec()
     assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "out")[0] == 5
     assert evalkit("gate", tmp_path / "out")[0] == 5
+
+
+def git(folder, *words):
+    subprocess.run(
+        ["git", "-C", folder, "-c", "user.name=t", "-c", "user.email=t@example.org", *words],
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="a baseline out of git needs git")
+def test_a_baseline_out_of_git(tmp_path, evalkit, monkeypatch):
+    """What was committed judges, whatever lies in the folder now; a missing ref names the fetch."""
+    y, old, new = two_models(accuracy=(0.9, 0.7))
+    repository = tmp_path / "repo"
+    a, b = saved(tmp_path / "old", y, old), saved(repository / "new", y, new)
+    git(repository, "init", "-q", "-b", "main")
+    assert evalkit("bless", a, "-o", repository / "baselines/model")[0] == 0
+    git(repository, "add", "baselines")
+    git(repository, "commit", "-q", "-m", "Bless")
+    assert evalkit("bless", b, "-o", repository / "baselines/model")[0] == 0  # brings its own judge
+    path = repository / "gates.yaml"
+    gates = [{"metric": "accuracy", "max_drop": 0.01}]
+    path.write_text(yaml.safe_dump({"baseline": "git:main:baselines/model", "gates": gates}))
+    code, out, err = evalkit("gate", b, "--gates", path)
+    assert code == 3, out + err
+    verdict = json.loads((b / "verdict.json").read_text())
+    assert verdict["baseline"]["path"] == "git:main:baselines/model"
+    assert verdict["comparison"]["rows"][0]["method"] == "tango"
+    monkeypatch.chdir(repository)
+    gates_only = gates_file(tmp_path, *gates)
+    words = ("gate", b, "--gates", gates_only, "--baseline")
+    assert evalkit(*words, "git:main:baselines/model")[0] == 3
+    for named, message in (
+        ("git:v9:baselines/model", "git fetch origin v9"),
+        ("git:main:nowhere", "main has no nowhere/result.json"),
+        ("git:main", "expected git:REF:PATH"),
+        ("git:--output=x:y", "expected git:REF:PATH"),
+    ):
+        code, _, err = evalkit(*words, named)
+        assert code == 4
+        assert message in err

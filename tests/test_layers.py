@@ -21,7 +21,7 @@ FLOORS = (
     {"verdict", "ledger", "rundir"},
     {"rules"},
     {"result", "spec"},
-    {"blessing", "signature", "usercode", "decide", "integrity", "samples", "binned"},
+    {"blessing", "gitref", "signature", "usercode", "decide", "integrity", "samples", "binned"},
     {"grouping", "score_rows", "predictions"},
     {"curves", "sample_rows", "slices"},
     {"findings"},

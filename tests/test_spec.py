@@ -119,7 +119,6 @@ WRONG = {
     "written twice": ("baseline: null", "name: again", r"eval.yaml:22: name: written twice"),
     "no gates in the list": ("report:", "gates_: 1\nreport:", r"gates_: unknown key"),
     "pin": ("sha256: null", "sha256: abc", r"model.sha256: "),
-    "git baseline": ("baseline: null", "baseline: git:main:x", r"baseline: .*not available yet"),
     "seed": ("seed: 0", "seed: -1", r"run.seed: .*greater than or equal to 0"),
     "huge seed": ("seed: 0", "seed: 99999999999999999999999", r"run.seed: "),
     "certain": ("interval: 0.95", "interval: 0.9999999999999999", r"metrics.interval: "),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.judging import NO_BASELINE, announce, finish, judge_and_render, read_baseline
+from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
 from evalkit.errors import InvalidRunError, OutputError, SpecificationError
 from evalkit.gates import plan_gates
 from evalkit.result import FILE_NAME, EvalResult, read_result
@@ -16,7 +16,7 @@ from evalkit.spec import GateSpec, SourceMap, check_comparable, load_gate_file, 
 @click.command("gate")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--gates", "gate_file", type=click.Path(path_type=Path), help="YAML with gates: and baseline:.")
-@click.option("--baseline", type=click.Path(path_type=Path), help="Run directory to compare with.")
+@click.option("--baseline", help="Run directory to compare with, or git:REF:PATH.")
 @click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
 @click.option("--quiet", is_flag=True, help="Print only the outcome.")
@@ -25,7 +25,7 @@ def command(
     *,
     directory: Path,
     gate_file: Path | None,
-    baseline: Path | None,
+    baseline: str | None,
     allow_same_model: bool,
     as_json: bool,
     quiet: bool,
@@ -34,25 +34,25 @@ def command(
     """Judge the run in DIRECTORY from its documents; needs neither model nor torch."""
     result = read_result(directory)
     document = (directory / FILE_NAME).read_bytes()
-    stored = _stored_baseline(result, directory)
-    said = result.spec.get("baseline") == NO_BASELINE
+    named, base = _stored_baseline(result, directory)
     if gate_file is not None:
         found, source = load_gate_file(gate_file)
         gates = found.gates
         if found.baseline is not None:
-            said = found.baseline == NO_BASELINE
-            stored = None if said else gate_file.parent / found.baseline
+            named, base = found.baseline, gate_file.parent
     else:
         gates, source = _stored_gates(result, directory)
+    if baseline is not None:
+        named, base = baseline, Path()
     planned = plan_gates(gates, result.class_names, source, task=result.task, slices=_stored_slices(result))
-    path = baseline or (stored if any(gate.compares for gate in gates) else None)
-    if path is None and not said:
+    if named is None:
         check_comparable(gates, source, hint="Say --baseline DIR")
+    wanted = baseline is not None or any(gate.compares for gate in gates)
     judgement = judge_and_render(
         result,
         document,
         planned,
-        read_baseline(path),
+        read_baseline(named if wanted else None, base=base),
         ledger=directory / LEDGER,
         allow_same_model=allow_same_model,
     )
@@ -91,9 +91,9 @@ def _stored_gates(result: EvalResult, directory: Path) -> tuple[tuple[GateSpec, 
     return validate_gates({"gates": result.spec["gates"]}, source).gates, source
 
 
-def _stored_baseline(result: EvalResult, directory: Path) -> Path | None:
-    """Find the specification's baseline: relative to its folder, which is relative to the run."""
+def _stored_baseline(result: EvalResult, directory: Path) -> tuple[str | None, Path]:
+    """Find the specification's baseline, and its folder, which is relative to the run."""
     stored, base = result.spec.get("baseline"), result.provenance.get("base")
-    if not isinstance(stored, str) or not isinstance(base, str) or stored == NO_BASELINE:
-        return None
-    return directory / Path(base).expanduser() / Path(stored).expanduser()
+    if not isinstance(stored, str) or not isinstance(base, str):
+        return None, directory
+    return stored, directory / Path(base).expanduser()

@@ -1,5 +1,8 @@
 """What ``run`` and ``gate`` share: judge a result, render it, and say how it went."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +15,7 @@ from evalkit.compare import Tables, pair
 from evalkit.compare.document import comparison
 from evalkit.errors import EvalkitError, ExitCode, SameModelError
 from evalkit.gates import PlannedGate, judge
+from evalkit.gitref import PREFIX, checkout
 from evalkit.provenance import without_home
 from evalkit.render.html import render_html
 from evalkit.render.text import render_text
@@ -30,6 +34,7 @@ class BaselineRun:
 
     path: Path
     result: EvalResult
+    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,31 @@ class Judgement:
         return {"verdict.json": self.verdict.to_json(), "report.html": self.page}
 
 
-def read_baseline(path: Path | None) -> BaselineRun | None:
-    """Read a baseline's result; DocumentError says why it cannot be."""
-    if path is None:
+def read_baseline(named: str | None, *, base: Path) -> BaselineRun | None:
+    """Read a baseline's result before anything is measured; None where there is none, or that was said.
+
+    Args:
+        named: A run directory, ``git:REF:PATH``, or ``none``.
+        base: What a directory is relative to.
+
+    Raises:
+        DocumentError: It cannot be read, or is not what was blessed.
+    """
+    if named is None or named == NO_BASELINE:
         return None
+    path = base / Path(named).expanduser()
+    if named.startswith(PREFIX):
+        path = checkout(named, base=base, target=_scratch())
     if is_blessed(path):
         read_blessing(path)
-    return BaselineRun(path, read_result(path))
+    return BaselineRun(path, read_result(path), named if named.startswith(PREFIX) else str(path))
+
+
+def _scratch() -> Path:
+    """Return a new folder that goes with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="evalkit-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def judge_and_render(
@@ -81,7 +104,7 @@ def judge_and_render(
         result,
         planned,
         compared=compared,
-        baseline_path=None if baseline is None else without_home(str(baseline.path)),
+        baseline_path=None if baseline is None else without_home(baseline.shown),
         result_sha256=sha256(document).hexdigest(),
         comparison=None if compared is None or compared.differences else comparison(compared),
     )

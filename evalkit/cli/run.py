@@ -11,9 +11,17 @@ from typing import Any
 import click
 
 from evalkit.cli.console import progress_bar, tell
-from evalkit.cli.judging import NO_BASELINE, announce, finish, judge_and_render, read_baseline
+from evalkit.cli.judging import (
+    NO_BASELINE,
+    BaselineRun,
+    announce,
+    finish,
+    judge_and_render,
+    read_baseline,
+)
 from evalkit.errors import SpecificationError
 from evalkit.gates import plan_gates
+from evalkit.gitref import PREFIX
 from evalkit.provenance import collect_provenance
 from evalkit.rundir import open_run_directory, publish_file
 from evalkit.spec import Loaded, Override, load_specification, resolve_path
@@ -42,7 +50,7 @@ _FLAGS = {
     "--interval-method": ("metrics.interval_method", True, "closed or bootstrap."),
     "--cluster": ("metrics.cluster", True, "Attribute of samples that depend on each other."),
     "--slices": ("data.slices", False, "Attributes to slice by: [ink, [ink, writer], {age: [18, 65]}]."),
-    "--baseline": ("baseline", True, "Run directory to compare with."),
+    "--baseline": ("baseline", True, "Run directory to compare with, git:REF:PATH, or none."),
     "--device": ("run.device", True, "auto, cpu, cuda, cuda:1 or mps."),
     "--batch-size": ("run.batch_size", False, "Samples a batch."),
     "--workers": ("run.workers", False, "Loader processes."),
@@ -90,10 +98,7 @@ def command(
     loaded = load_specification(
         specification, overrides=_overrides(settings, flags), gates=[_floor(text) for text in floors]
     )
-    named = loaded.spec.baseline
-    baseline = read_baseline(
-        loaded.resolve(named) if isinstance(named, str) and named != NO_BASELINE else None
-    )
+    baseline = _baseline(loaded)
     with open_run_directory(output) as directory:
         from evalkit.integrity import IntegrityLog  # noqa: PLC0415
         from evalkit.measure import measure  # noqa: PLC0415 - torch, not for --help
@@ -147,6 +152,14 @@ def command(
         _write_specification(loaded, write_spec)
     code = announce(evaluation.result, judgement, output, as_json=as_json, quiet=quiet)
     return finish(code, evaluation.failure or judgement.error)
+
+
+def _baseline(loaded: Loaded) -> BaselineRun | None:
+    named = loaded.spec.baseline
+    if not isinstance(named, str):
+        return None
+    plain = named == NO_BASELINE or named.startswith(PREFIX)
+    return read_baseline(named if plain else str(loaded.resolve(named).absolute()), base=loaded.base)
 
 
 def _write_specification(loaded: Loaded, path: Path) -> None:

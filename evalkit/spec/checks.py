@@ -82,7 +82,6 @@ def check_values(spec: Specification, source: SourceMap) -> None:
     _check_threshold(spec, source)
     _check_preprocess(spec, source)
     _check_names(spec, source)
-    check_baseline(spec.baseline, source)
 
 
 def check_slices(slices: Sequence[SliceSpec], path: KeyPath, source: SourceMap) -> None:
@@ -158,9 +157,3 @@ def _check_threshold(spec: Specification, source: SourceMap) -> None:
         raise source.error(path, "is required for output: scores, in the score's own units")
     if model.output != "scores" and not 0 <= float(str(model.threshold or 0)) <= 1:
         raise source.error(path, f"must be between 0 and 1, got {model.threshold}")
-
-
-def check_baseline(baseline: Any, source: SourceMap) -> None:
-    """Refuse baselines that this version cannot read."""
-    if isinstance(baseline, str) and baseline.startswith("git:"):
-        raise source.error(("baseline",), f"{baseline!r} is not available yet", hint="Name a run directory")
