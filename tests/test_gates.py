@@ -77,7 +77,8 @@ ACCURACY = 88 / 100
         ({"metric": "accuracy", "min": 0.89}, "failed", "beyond_limit"),
         ({"metric": "accuracy", "max": ACCURACY}, "passed", "clears"),
         ({"metric": "accuracy", "max": 0.87}, "failed", "beyond_limit"),
-        ({"metric": "recall", "class": "hen", "min": 0.9}, "passed", "clears"),
+        ({"metric": "recall", "class": "hen", "min": 0.9, "min_support": 20}, "passed", "clears"),
+        ({"metric": "recall", "class": "hen", "min": 0.9}, "cannot_judge", "insufficient"),
         ({"metric": "fp", "class": "cat", "max": 6}, "passed", "clears"),
         ({"metric": "fp", "class": "cat", "max": 5}, "failed", "beyond_limit"),
         ({"metric": "support", "class": "cat", "min": 46}, "failed", "beyond_limit"),
@@ -202,7 +203,7 @@ def test_another_question_cannot_be_compared_but_floors_are_judged(baseline, dif
 
 def test_undefined_or_missing_in_the_baseline():
     """A number that the baseline does not have is not zero."""
-    keys = {"metric": "precision", "class": "hen", "max_drop": 0.5, "judge": "point"}
+    keys = {"metric": "precision", "class": "hen", "max_drop": 0.5, "judge": "point", "min_support": 1}
     never = result_of(((45, 0, 0), (5, 30, 0), (10, 10, 0)), weights="w2")
     assert only(verdict_of(result_of(), keys, baseline=never)).reason == "undefined"
     assert only(verdict_of(never, keys, baseline=result_of())).reason == "undefined"
@@ -217,7 +218,7 @@ def test_classes_are_matched_by_name():
     moved = np.array(MATRIX)[np.ix_(order, order)]
     baseline = result_of(moved, tuple(NAMES[i] for i in order), weights="w2")
     for keys in (
-        {"metric": "recall", "class": "hen"},
+        {"metric": "recall", "class": "hen", "min_support": 20},
         {"metric": "f1", "average": "macro"},
         {"metric": "precision", "average": "weighted"},
     ):

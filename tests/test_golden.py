@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SCHEMAS = Path(__file__).parents[1] / "evalkit/schemas"
 GATES = (
     {"metric": "accuracy", "min": 0.85},
-    {"metric": "recall", "class": "hen", "min": 0.95},
+    {"metric": "recall", "class": "hen", "min": 0.95, "min_support": 20},
     {"metric": "precision", "class": "<cow>", "min": 0.5},
     {"metric": "f1", "average": "macro", "min": 0.9, "advisory": True},
 )

@@ -119,7 +119,7 @@ def test_gates_of_label_sets(project, evalkit, tmp_path):
     """By label, averaged over samples, and with the metrics of the task alone."""
     label_sets(project)
     gates = [
-        {"metric": "recall", "class": "mass", "min": 0.1},
+        {"metric": "recall", "class": "mass", "min": 0.1, "min_support": 5},
         {"metric": "f1", "average": "samples", "min": 0.1},
         {"metric": "subset_accuracy", "min": 0.1},
         {"metric": "hamming_loss", "max": 0.5},
@@ -172,7 +172,7 @@ def test_outputs_that_do_not_count(project, evalkit, tmp_path):
     project.x, project.y = project.x[kept], project.y[kept]
     project.write_data()
     project.spec["model"]["valid_classes"] = ["class 2", "class 0"]
-    project.spec["gates"] = [{"metric": "recall", "class": "class 2", "min": 0.0}]
+    project.spec["gates"] = [{"metric": "recall", "class": "class 2", "min": 0.0, "min_support": 5}]
     project.write_spec()
     code, _, err = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "out")
     assert code == 0, err

@@ -268,7 +268,7 @@ def _unknown_value(row: MetricRow, support: int) -> tuple[str, str] | None:
     if row.value is None:
         return "undefined", f"the value is undefined ({_why(row)})"
     behind = row.n_samples if row.denominator is None else row.denominator
-    if row.slice is not None and behind < support:
+    if (row.slice is not None or row.class_name is not None) and behind < support:
         return "insufficient", f"{behind} samples are too few, {support} are needed"
     return None
 
