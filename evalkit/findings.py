@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.catalogue import METRICS
 from evalkit.count_rows import count_columns, margins_of, members_of
 from evalkit.counts import ConfusionCounts, counter_of
 from evalkit.curves import calibration_tables, curves
@@ -162,8 +161,3 @@ def _sampling(
     if clusters is None and samples.y_true.ndim == 1:
         return None
     return BySample.of(counts.matrix[None], samples.y_true, samples.y_pred, clusters=clusters)
-
-
-def needs_scores(measures: Measures) -> bool:
-    """Return whether a metric that was asked for is computed from scores."""
-    return any(METRICS[slug].needs == "scores" for slug, _ in measures.asked)

@@ -55,7 +55,9 @@ def verdict_of(result: Run, gates: Gates, baseline: Run | None = None) -> Verdic
     compared = None
     if baseline is not None:
         old, old_directory = _document(baseline)
-        tables = _tables(directory, old_directory, document, slices)
+        tables = None
+        if directory is not None and old_directory is not None:
+            tables = Tables.of(directory / LEDGER, old_directory / LEDGER, document)
         compared = pair(document, old, tables=tables)
     return judge(
         document,
@@ -83,10 +85,3 @@ def _gates(gates: Gates) -> tuple[Any, SourceMap, Path | None]:
         return file.gates, source, None if named is None else Path(gates).parent / named
     source = SourceMap("gates")
     return validate_gates({"gates": [dict(gate) for gate in gates]}, source).gates, source, None
-
-
-def _tables(new: Path | None, old: Path | None, document: Document, slices: Sequence[Any]) -> Tables | None:
-    if new is None or old is None or not ((new / LEDGER).exists() and (old / LEDGER).exists()):
-        return None
-    cluster = (document.spec.get("metrics") or {}).get("cluster")
-    return Tables(new / LEDGER, old / LEDGER, slices=slices, cluster=cluster)

@@ -7,14 +7,13 @@ import click
 
 from evalkit.blessing import read_blessing
 from evalkit.cli.console import emit, emit_json
-from evalkit.cli.judging import tables_of
-from evalkit.compare import Pair, pair
+from evalkit.compare import Pair, Tables, pair
 from evalkit.compare.document import comparison
 from evalkit.display import MAX_TEXT, visible
 from evalkit.errors import IncomparableError, listed
 from evalkit.render.comparison import render_comparison
 from evalkit.result import read_result
-from evalkit.rundir import is_blessed
+from evalkit.rundir import LEDGER, is_blessed
 
 
 @click.command("compare")
@@ -28,7 +27,9 @@ def command(*, baseline: Path, candidate: Path, level: float, as_json: bool, deb
     if is_blessed(baseline):
         read_blessing(baseline)
     old, new = read_result(baseline), read_result(candidate)
-    found = pair(new, old, allow_same_model=True, tables=tables_of(candidate, baseline, new))
+    found = pair(
+        new, old, allow_same_model=True, tables=Tables.of(candidate / LEDGER, baseline / LEDGER, new)
+    )
     _check(found)
     document: dict[str, Any] = {
         "baseline": {"name": old.name, "signature": old.signature},

@@ -98,7 +98,7 @@ def judge_and_render(
     """
     compared = None
     if baseline is not None and result.valid:
-        tables = _tables(ledger, baseline.path, result)
+        tables = Tables.of(ledger, baseline.path / LEDGER, result)
         compared = pair(result, baseline.result, allow_same_model=allow_same_model, tables=tables)
     verdict = judge(
         result,
@@ -115,24 +115,6 @@ def judge_and_render(
             hint="Name another baseline, or say --allow-same-model",
         )
     return Judgement(verdict, render_html(result, verdict), error)
-
-
-def tables_of(directory: Path, baseline: Path, result: EvalResult) -> Tables | None:
-    """Return both runs' per-sample tables, where they are there.
-
-    Args:
-        directory, baseline: The two run directories.
-        result: The candidate.
-    """
-    return _tables(directory / LEDGER, baseline, result)
-
-
-def _tables(ledger: Path, baseline: Path, result: EvalResult) -> Tables | None:
-    old = baseline / LEDGER
-    if not (ledger.exists() and old.exists()):
-        return None
-    metrics, data = result.spec.get("metrics") or {}, result.spec.get("data") or {}
-    return Tables(ledger, old, slices=data.get("slices") or (), cluster=metrics.get("cluster"))
 
 
 def announce(

@@ -124,6 +124,14 @@ class Tables:
         self._cluster = cluster
         self._found: dict[bool, Joined] = {}
 
+    @classmethod
+    def of(cls, new: Path, old: Path, candidate: EvalResult) -> "Tables | None":
+        """Return both tables and what the candidate groups by; None where one is missing."""
+        if not (new.exists() and old.exists()):
+            return None
+        metrics, data = candidate.spec.get("metrics") or {}, candidate.spec.get("data") or {}
+        return cls(new, old, slices=data.get("slices") or (), cluster=metrics.get("cluster"))
+
     def joined(self, candidate: EvalResult, baseline: EvalResult, *, scores: bool) -> "Joined":
         """Return the joined samples; DocumentError where a table is damaged."""
         from evalkit.compare.joined import join  # noqa: PLC0415 - arrow, which floors and ceilings do not need

@@ -17,6 +17,7 @@ from evalkit.display import show
 from evalkit.errors import listed
 from evalkit.gates.judging import (
     DEFAULT_ALPHA,
+    check_of,
     check_rule,
     exact_drop,
     incomparable,
@@ -79,19 +80,8 @@ def check_family(
             found = judge_family(result, keys, bound, pointwise=gate.judge == "point")
     subject = describe(planned.key)
     found["sentence"] = f"{subject}: {found['sentence']}"
-    return Check(
-        gate=planned.index,
-        rule=rule,
-        limit=limit,
-        judge=gate.judge or ("each" if gate.require else "interval"),
-        metric=planned.key[0],
-        average=planned.key[2],
-        class_name=planned.key[3],
-        params=dict(planned.key[1]),
-        slice=None if planned.key[4] is None else dict(planned.key[4]),
-        advisory=gate.advisory,
-        **found,
-    )
+    judge = gate.judge or ("each" if gate.require else "interval")
+    return check_of(planned, rule, limit, judge, found)
 
 
 def judge_family(

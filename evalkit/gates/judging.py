@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.catalogue import NO_INTERVAL_TEXTS, UNDEFINED_TEXTS
 from evalkit.compare import Pair
-from evalkit.count_rows import count_rows
+from evalkit.count_rows import count_rows, margins_of, members_of
 from evalkit.display import show, tell_apart
 from evalkit.errors import listed
 from evalkit.gates.plan import PlannedGate
@@ -58,6 +58,11 @@ def check_rule(
         )
     if found["outcome"] == "inconclusive" and gate.on_inconclusive == "fail":
         found = {**found, "outcome": "failed", "reason": "inconclusive"}
+    return check_of(planned, rule, limit, judge, found)
+
+
+def check_of(planned: PlannedGate, rule: Rule, limit: float, judge: str, found: dict[str, Any]) -> Check:
+    """Return what was found as a check of its gate."""
     return Check(
         gate=planned.index,
         rule=rule,
@@ -68,7 +73,7 @@ def check_rule(
         class_name=planned.key[3],
         params=dict(planned.key[1]),
         slice=None if planned.key[4] is None else dict(planned.key[4]),
-        advisory=gate.advisory,
+        advisory=planned.gate.advisory,
         **found,
     )
 
@@ -91,7 +96,11 @@ def interval_at(result: EvalResult, row: MetricRow, level: float) -> tuple[float
         averages=() if row.average is None else (row.average,),
         level=level,
     )
-    again = {found.key: found for found in count_rows(counts, result.class_names, measures)}
+    # Averages of a slice are over the whole run's classes.
+    whole = None if result.confusion is None else margins_of(result.confusion.matrix, measures.task)
+    members = None if whole is None else members_of(whole, measures)
+    rows = count_rows(counts, result.class_names, measures, members=members)
+    again = {found.key: found for found in rows}
     found = again.get(replace(row, slice=None).key)
     return None if found is None or found.low is None or found.high is None else (found.low, found.high)
 

@@ -1,19 +1,18 @@
 """The typed view: everything that a page or a table shows, as finished strings in order."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evalkit.catalogue import METRICS, NO_INTERVAL_TEXTS, UNDEFINED_TEXTS
 from evalkit.display import MAX_TEXT, percent, show, visible
 from evalkit.render.comparison import comparison_line, flip_lines
+from evalkit.render.facts import Facts, data_facts, model_facts, provenance_facts, run_facts
 from evalkit.render.matrix import Confusion, Matrix, matrix_view, top_confusions
 from evalkit.result import Difference, EvalResult, SliceRow
 from evalkit.rows import MetricRow, describe, describe_params, describe_slice, row_key
 from evalkit.verdict import Check, Outcome, Verdict
 
 _CLASS_COLUMNS = ("support", "tp", "fp", "fn", "tn", "precision", "recall", "f1", "specificity")
-_SHOWN_CHANNELS = 16
 _STATE_WORDS = {
     "passed": "passed",
     "failed": "failed",
@@ -30,8 +29,6 @@ _RULES = {
     "max_drop": "drop at most",
     "min_gain": "gain at least",
 }
-
-Facts = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +166,10 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
             )
             for row in result.integrity
         ),
-        model=_model_facts(result),
-        data=_data_facts(result),
-        run=_run_facts(result),
-        provenance=_provenance_facts(result),
+        model=model_facts(result),
+        data=data_facts(result),
+        run=run_facts(result),
+        provenance=provenance_facts(result),
         methods=_methods(result),
         signature=visible(result.signature, limit=MAX_TEXT),
     )
@@ -370,122 +367,6 @@ def _status_word(status: str) -> str:
     return {"ok": "ok", "warn": "warning", "fail": "failed", "not_run": "not run"}[status]
 
 
-def _model_facts(result: EvalResult) -> Facts:
-    model, spec = result.model, result.spec.get("model") or {}
-    decision = "argmax, the lowest index on a tie"
-    if result.threshold is not None:
-        of = "each label" if result.positive_class is None else visible(result.positive_class)
-        decision = f"score of {of} >= {result.threshold!r}"
-    return _facts(
-        ("Factory", model.get("factory")),
-        ("Class", model.get("class")),
-        ("Checkpoint", spec.get("checkpoint")),
-        ("Format", model.get("format")),
-        ("SHA-256", model.get("sha256")),
-        ("Weights taken", model.get("weights")),
-        ("Prefix taken off", model.get("prefix")),
-        ("Keys outside the prefix", _joined(model.get("outside_prefix"))),
-        ("Not read from the file", _joined(model.get("not_read"))),
-        ("Types converted", _joined([f"{k} ({v} tensors)" for k, v in (model.get("casts") or {}).items()])),
-        ("Parameters", model.get("n_parameters")),
-        ("Type", model.get("dtype")),
-        ("Returns", model.get("output")),
-        ("Decides by", decision),
-    )
-
-
-def _data_facts(result: EvalResult) -> Facts:
-    data, spec = result.data, result.spec.get("data") or {}
-    skipped = data.get("skipped") or {}
-    return _facts(
-        ("Preprocessing", result.model.get("preprocessing")),
-        ("Flow", _flow(data)),
-        ("Source", data.get("source")),
-        ("Path", spec.get("path")),
-        ("Sample ids", data.get("ids")),
-        ("Input shape", _joined(data.get("input_shape"), " x ")),
-        ("Input type", data.get("input_dtype")),
-        ("Input converted", data.get("input_cast")),
-        *_statistics(data.get("input_statistics") or {}),
-        ("Image modes", _counted(data.get("modes") or {})),
-        ("Skipped files", _joined(skipped.get("first"))),
-        ("Unreadable", _joined(data.get("unreadable"), "; ")),
-        ("Classes without samples", _joined(data.get("classes_without_samples"))),
-        ("Attributes", _joined(data.get("attributes"))),
-        ("Ties", data.get("n_ties")),
-    )
-
-
-def _flow(data: dict[str, Any]) -> str:
-    """Write how many samples were found, skipped, unreadable and evaluated, in this order."""
-    skipped = data.get("skipped") or {}
-    steps = [
-        ("found", data.get("n_found", data.get("n_samples"))),
-        ("skipped", skipped.get("n")),
-        ("unreadable", data.get("n_unreadable")),
-        ("evaluated", data.get("n_evaluated")),
-    ]
-    return ", ".join(f"{count} {word}" for word, count in steps if count is not None)
-
-
-def _statistics(found: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (f"Input {name}", _joined([f"{value:.4g}" for value in values[:_SHOWN_CHANNELS]]))
-        for name, values in found.items()
-        if isinstance(values, list)
-    ]
-
-
-def _counted(counts: dict[str, Any]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
-def _run_facts(result: EvalResult) -> Facts:
-    run = result.run
-    seconds, rate = run.get("seconds") or {}, run.get("samples_per_second")
-    return _facts(
-        ("Device", run.get("used_device")),
-        ("Batch size", run.get("batch_size")),
-        ("Workers", run.get("workers")),
-        ("Threads", run.get("threads")),
-        ("Precision", run.get("precision")),
-        ("Seed", run.get("seed")),
-        ("Inference", _seconds(seconds.get("inference"))),
-        ("Samples per second", f"{rate:.0f}" if isinstance(rate, (int, float)) else None),
-    )
-
-
-def _provenance_facts(result: EvalResult) -> Facts:
-    found = result.provenance
-    git = found.get("git")
-    commit = (
-        None if not git else f"{git.get('commit')}{' (with uncommitted changes)' if git.get('dirty') else ''}"
-    )
-    return _facts(
-        ("Started", found.get("started")),
-        ("Command", _joined(found.get("command"), " ")),
-        ("Specification", found.get("specification")),
-        *((name, version) for name, version in (found.get("versions") or {}).items()),
-        ("Platform", found.get("platform")),
-        ("Commit", commit),
-        *((f"Digest of {name}", digest) for name, digest in result.digests.items()),
-    )
-
-
 def _methods(result: EvalResult) -> Facts:
     used = dict.fromkeys(row.metric for row in result.metrics if row.metric in METRICS)
     return tuple((METRICS[slug].label, METRICS[slug].formula) for slug in used)
-
-
-def _seconds(value: Any) -> str | None:
-    return f"{value:.2f} s" if isinstance(value, (int, float)) else None
-
-
-def _facts(*pairs: tuple[str, Any]) -> Facts:
-    return tuple(
-        (label, visible(str(value), limit=MAX_TEXT)) for label, value in pairs if value not in (None, "")
-    )
-
-
-def _joined(values: Sequence[Any] | None, by: str = ", ") -> str:
-    return by.join(str(value) for value in values or ())

@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 from evalkit.metrics.calibration import ece, ece_by_chance, ece_debiased, ece_of, mce, reliability
 from evalkit.metrics.estimands import Params
 from evalkit.samples import Samples
-from evalkit.score_rows.number import Number
+from evalkit.score_rows.number import N_REPLICATES, SEED, Number
 from evalkit.uncertainty.bootstrap import bootstrap_interval
-
-_SEED = 20_240_229
-_N_REPLICATES = 1000
 
 
 def calibration_number(
@@ -39,11 +36,11 @@ def calibration_number(
         bins.counts,
         ece_of(bins.mean_confidence),
         level=level,
-        n_replicates=_N_REPLICATES,
-        seed=_SEED,
+        n_replicates=N_REPLICATES,
+        seed=SEED,
         centre=value,
     )
-    if bounds is not None and ece(bins) <= ece_by_chance(bins, level=0.5 + level / 2, seed=_SEED):
+    if bounds is not None and ece(bins) <= ece_by_chance(bins, level=0.5 + level / 2, seed=SEED):
         bounds = min(value, 0.0), bounds[1]  # a calibrated model's gaps are no smaller
     return Number(value, None, bounds, "bootstrap")
 

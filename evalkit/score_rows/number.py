@@ -13,6 +13,9 @@ from evalkit.rows import Column
 
 Bounds = tuple[float, float]
 _NARROWEST = 1e-12
+# Of every resampled interval of scores.
+SEED = 20_240_229
+N_REPLICATES = 1000
 
 
 @dataclass(frozen=True, slots=True)

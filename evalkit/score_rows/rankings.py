@@ -18,13 +18,9 @@ from evalkit.metrics.ranking import (
 from evalkit.metrics.ratios import Floats
 from evalkit.rows import Measures
 from evalkit.samples import Samples
-from evalkit.score_rows.number import Bounds, Number
+from evalkit.score_rows.number import N_REPLICATES, SEED, Bounds, Number
 from evalkit.uncertainty import MIN_CLUSTERS, clustered_variance, normal_quantile, t_quantile
 from evalkit.uncertainty.bootstrap import bootstrap_interval
-
-_SEED = 20_240_229
-_N_REPLICATES = 1000
-
 
 _GROUPS = 256
 # Above these no interval is worth its time: of one class's average precision, of an average of AUCs.
@@ -136,8 +132,8 @@ class Rankings:
             counts,
             average_precision_of,
             level=self.measures.level,
-            n_replicates=_N_REPLICATES,
-            seed=_SEED,
+            n_replicates=N_REPLICATES,
+            seed=SEED,
             centre=value,
         )
         if bounds is not None:

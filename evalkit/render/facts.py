@@ -1,0 +1,130 @@
+"""Facts about model, data, run and provenance as pairs of finished strings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit.display import MAX_TEXT, visible
+from evalkit.result import EvalResult
+
+_SHOWN_CHANNELS = 16
+Facts = tuple[tuple[str, str], ...]
+
+
+def model_facts(result: EvalResult) -> Facts:
+    """Return what the page says about the model."""
+    model, spec = result.model, result.spec.get("model") or {}
+    decision = "argmax, the lowest index on a tie"
+    if result.threshold is not None:
+        of = "each label" if result.positive_class is None else visible(result.positive_class)
+        decision = f"score of {of} >= {result.threshold!r}"
+    return _facts(
+        ("Factory", model.get("factory")),
+        ("Class", model.get("class")),
+        ("Checkpoint", spec.get("checkpoint")),
+        ("Format", model.get("format")),
+        ("SHA-256", model.get("sha256")),
+        ("Weights taken", model.get("weights")),
+        ("Prefix taken off", model.get("prefix")),
+        ("Keys outside the prefix", _joined(model.get("outside_prefix"))),
+        ("Not read from the file", _joined(model.get("not_read"))),
+        ("Types converted", _joined([f"{k} ({v} tensors)" for k, v in (model.get("casts") or {}).items()])),
+        ("Parameters", model.get("n_parameters")),
+        ("Type", model.get("dtype")),
+        ("Returns", model.get("output")),
+        ("Decides by", decision),
+    )
+
+
+def data_facts(result: EvalResult) -> Facts:
+    """Return what the page says about the data, preprocessing first."""
+    data, spec = result.data, result.spec.get("data") or {}
+    skipped = data.get("skipped") or {}
+    return _facts(
+        ("Preprocessing", result.model.get("preprocessing")),
+        ("Flow", _flow(data)),
+        ("Source", data.get("source")),
+        ("Path", spec.get("path")),
+        ("Sample ids", data.get("ids")),
+        ("Input shape", _joined(data.get("input_shape"), " x ")),
+        ("Input type", data.get("input_dtype")),
+        ("Input converted", data.get("input_cast")),
+        *_statistics(data.get("input_statistics") or {}),
+        ("Image modes", _counted(data.get("modes") or {})),
+        ("Skipped files", _joined(skipped.get("first"))),
+        ("Unreadable", _joined(data.get("unreadable"), "; ")),
+        ("Classes without samples", _joined(data.get("classes_without_samples"))),
+        ("Attributes", _joined(data.get("attributes"))),
+        ("Ties", data.get("n_ties")),
+    )
+
+
+def _flow(data: dict[str, Any]) -> str:
+    """Write how many samples were found, skipped, unreadable and evaluated, in this order."""
+    skipped = data.get("skipped") or {}
+    steps = [
+        ("found", data.get("n_found", data.get("n_samples"))),
+        ("skipped", skipped.get("n")),
+        ("unreadable", data.get("n_unreadable")),
+        ("evaluated", data.get("n_evaluated")),
+    ]
+    return ", ".join(f"{count} {word}" for word, count in steps if count is not None)
+
+
+def _statistics(found: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"Input {name}", _joined([f"{value:.4g}" for value in values[:_SHOWN_CHANNELS]]))
+        for name, values in found.items()
+        if isinstance(values, list)
+    ]
+
+
+def _counted(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def run_facts(result: EvalResult) -> Facts:
+    """Return how the run went."""
+    run = result.run
+    seconds, rate = run.get("seconds") or {}, run.get("samples_per_second")
+    return _facts(
+        ("Device", run.get("used_device")),
+        ("Batch size", run.get("batch_size")),
+        ("Workers", run.get("workers")),
+        ("Threads", run.get("threads")),
+        ("Precision", run.get("precision")),
+        ("Seed", run.get("seed")),
+        ("Inference", _seconds(seconds.get("inference"))),
+        ("Samples per second", f"{rate:.0f}" if isinstance(rate, (int, float)) else None),
+    )
+
+
+def provenance_facts(result: EvalResult) -> Facts:
+    """Return what is needed to repeat the run."""
+    found = result.provenance
+    git = found.get("git")
+    commit = (
+        None if not git else f"{git.get('commit')}{' (with uncommitted changes)' if git.get('dirty') else ''}"
+    )
+    return _facts(
+        ("Started", found.get("started")),
+        ("Command", _joined(found.get("command"), " ")),
+        ("Specification", found.get("specification")),
+        *((name, version) for name, version in (found.get("versions") or {}).items()),
+        ("Platform", found.get("platform")),
+        ("Commit", commit),
+        *((f"Digest of {name}", digest) for name, digest in result.digests.items()),
+    )
+
+
+def _seconds(value: Any) -> str | None:
+    return f"{value:.2f} s" if isinstance(value, (int, float)) else None
+
+
+def _facts(*pairs: tuple[str, Any]) -> Facts:
+    return tuple(
+        (label, visible(str(value), limit=MAX_TEXT)) for label, value in pairs if value not in (None, "")
+    )
+
+
+def _joined(values: Sequence[Any] | None, by: str = ", ") -> str:
+    return by.join(str(value) for value in values or ())
