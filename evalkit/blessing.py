@@ -42,7 +42,7 @@ def bless(
     before = read_blessing(target)["signature"] if is_blessed(target) else None
     parts = {RESULT: (directory / RESULT).read_bytes()}
     if (directory / LEDGER).exists():
-        parts[LEDGER] = _slim(directory / LEDGER, scores=scores)
+        parts[LEDGER] = slim_ledger(directory / LEDGER, scores=scores)
     blessing = {
         "schema": SCHEMA,
         "signature": result.signature,
@@ -77,7 +77,7 @@ def read_blessing(directory: Path) -> dict[str, Any]:
     return found
 
 
-def _slim(path: Path, *, scores: bool) -> bytes:
+def slim_ledger(path: Path, *, scores: bool) -> bytes:
     """Return the columns that pair samples, packed."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - reading a baseline's result needs none
 

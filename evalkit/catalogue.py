@@ -11,7 +11,7 @@ from evalkit.errors import SpecificationError, nearest
 
 AVERAGES = ("micro", "macro", "weighted", "samples")
 
-Needs = Literal["counts", "samples", "scores"]
+Needs = Literal["counts", "samples", "scores", "flips"]
 Tasks = tuple[str, ...]
 
 _ALL: Tasks = ("binary", "multiclass", "multilabel")
@@ -33,7 +33,8 @@ class Metric:
         averages: The averages over classes that it has where it has a value per class.
         params: Parameters and their defaults.
         undefined: The slug of the reason for a 0/0, or None where that cannot happen.
-        needs: What it is computed from: ``counts``; ``samples``, each one's labels; or ``scores``.
+        needs: What it is computed from: ``counts``; ``samples``, each one's labels; ``scores``; or
+            ``flips``, two runs on the same samples, so that it can be gated and is no row of one run.
     """
 
     slug: str
@@ -259,7 +260,30 @@ _SCORED = (
     ),
 )
 
-METRICS: dict[str, Metric] = {metric.slug: metric for metric in (*_COUNTED, *_SCORED)}
+_FLIPPED = (
+    Metric(
+        "negative_flips",
+        "Negative flips",
+        "samples that the baseline has right and the candidate wrong; for gates",
+        upper=None,
+        greater_is_better=False,
+        overall=_ALL,
+        per_class=_ALL,
+        needs="flips",
+    ),
+    Metric(
+        "negative_flip_rate",
+        "Negative flip rate",
+        "negative flips / all samples; for gates",
+        greater_is_better=False,
+        overall=_ALL,
+        per_class=_ALL,
+        undefined="no_samples",
+        needs="flips",
+    ),
+)
+
+METRICS: dict[str, Metric] = {metric.slug: metric for metric in (*_COUNTED, *_SCORED, *_FLIPPED)}
 
 DEFAULT_COUNTED = (
     "accuracy",
@@ -306,8 +330,7 @@ NO_INTERVAL_TEXTS = {
 # Slugs with a fixed meaning whose measurement this version does not have: named, so that nobody takes them
 # for a spelling mistake, and refused, so that nobody takes them for measured.
 LATER = frozenset(
-    """negative_flips negative_flip_rate duplicate_inputs conflicting_labels throughput latency_p50_ms
-    latency_p95_ms peak_memory_mb""".split()
+    "duplicate_inputs conflicting_labels throughput latency_p50_ms latency_p95_ms peak_memory_mb".split()
 )
 
 
@@ -364,6 +387,11 @@ EXCEPTIONS = (
         "from the float32 values of predictions.parquet, so that anybody can compute them again",
     ),
 )
+
+
+def is_of_flips(slug: str) -> bool:
+    """Return whether a metric is one of two runs together."""
+    return slug in METRICS and METRICS[slug].needs == "flips"
 
 
 def find_metric(slug: str) -> Metric:

@@ -8,7 +8,7 @@ import numpy as np
 from evalkit.catalogue import METRICS
 from evalkit.metrics import Margins, Value, class_members
 from evalkit.metrics.estimands import Estimand, Scope, class_estimands, summary_estimands
-from evalkit.metrics.prevalence import reweighted
+from evalkit.metrics.prevalence import REWEIGHTED, STATED, reweighted
 from evalkit.metrics.ratios import Floats, Mask
 from evalkit.rows import Array, Column, Measures, MetricRow
 from evalkit.uncertainty import Independent, Sampling, wilson, wilson_effective, wilson_f1
@@ -16,7 +16,6 @@ from evalkit.uncertainty.replicates import percentile_intervals
 
 _RESAMPLED = "bootstrap"
 _NARROWEST = 1e-12
-_REWEIGHTED = ("precision", "npv")
 # Metrics of single cells, not of margins alone.
 _OF_CELLS = frozenset({"expected_cost", "cohen_kappa_linear", "cohen_kappa_quadratic"})
 
@@ -214,10 +213,9 @@ def _integral(part: Array | None) -> Array | None:
 def _reweighted(matrix: Array, measures: Measures, *, by_class: bool) -> Iterator[Column]:
     """Yield accuracy, precision and NPV at the stated prevalence."""
     shares = np.array(measures.prevalence, float)
-    params = {"prevalence": "stated"}
     calm = Independent.of(matrix).margins.matrix
     assert calm is not None
-    for slug in ("accuracy", *(_REWEIGHTED if by_class else ())):
+    for slug in REWEIGHTED if by_class else REWEIGHTED[:1]:
         found, smooth = reweighted(matrix, shares, slug), reweighted(calm, shares, slug)
         low, high = wilson_effective(found.value, smooth.value, smooth.variance, level=measures.level)
         yield Column(
@@ -225,7 +223,7 @@ def _reweighted(matrix: Array, measures: Measures, *, by_class: bool) -> Iterato
             found.value,
             found.undefined,
             METRICS[slug].undefined or "no_samples",
-            params,
+            STATED,
             by_class=slug != "accuracy",
             interval=(np.where(found.undefined, np.nan, low), np.where(found.undefined, np.nan, high)),
             method="wilson-effective",

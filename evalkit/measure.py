@@ -1,78 +1,37 @@
 """The trunk: a model and data become one EvalResult and a ledger, whichever door they came through."""
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from evalkit.assemble import Question, assemble
+from evalkit.assemble import assemble
 from evalkit.binned import ClassBins
-from evalkit.checkpoints.data import dtype_name
 from evalkit.counts import ConfusionCounts, counter_of
-from evalkit.datasets import Source
+from evalkit.datasets import Batch
 from evalkit.digests import DataDigest
-from evalkit.errors import DataError, InvalidRunError, ModelError
+from evalkit.errors import DataError, InvalidRunError
 from evalkit.findings import Findings, find
-from evalkit.inference import Inference, batch_list, evaluation_mode, predict, relabelled
+from evalkit.inference import (
+    Inference,
+    Predictor,
+    batch_list,
+    evaluation_mode,
+    iterate_batches,
+    relabelled,
+)
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
-from evalkit.ledger import PredictionBatch, open_ledger
+from evalkit.ledger import LedgerWriter, open_ledger
 from evalkit.result import EvalResult
-from evalkit.samples import DEFAULT_MEMORY, Samples, read_samples
+from evalkit.samples import Samples, read_samples
+from evalkit.setup import Setup, floating_dtype
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What is evaluated, and how: everything that the trunk needs to know.
-
-    Attributes:
-        question: What is asked.
-        model: On its device, weights loaded.
-        weights_sha256: Of the checkpoint file; None where the model came without one.
-        model_facts: What the document says about the model.
-        source: The samples.
-        where: Names the data in messages.
-        select: Which part of the model's output holds the scores.
-        default_select: The same where ``select`` is None and the output is no tensor.
-        device, batch_size, workers: How to run.
-        exclude: Leave unreadable samples out instead of refusing.
-        n_outputs: Of the model; by default as many as there are class names.
-        valid: The outputs that count, as indices into all that the model has; None for all.
-        memory: How many bytes of scores may be held at once.
-        chosen_on: Digest of the data that the threshold was chosen on.
-        spec: The resolved specification without ``run``; run: that block.
-    """
-
-    question: Question
-    model: torch.nn.Module
-    weights_sha256: str | None
-    model_facts: dict[str, Any]
-    source: Source
-    where: str
-    select: int | str | None
-    device: torch.device
-    batch_size: int
-    workers: int
-    exclude: bool = False
-    default_select: str | None = None
-    valid: NDArray[np.int64] | None = None
-    memory: int = DEFAULT_MEMORY
-    chosen_on: str | None = None
-    spec: dict[str, Any] = field(default_factory=dict)
-    run: dict[str, Any] = field(default_factory=dict)
-    n_outputs: int = 0
-
-    def __post_init__(self) -> None:
-        """Take the number of class names where nothing else is said."""
-        if not self.n_outputs:
-            object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +49,21 @@ class Evaluation:
     bins: ClassBins
 
 
+@dataclass(slots=True)
+class Beside:
+    """A second model over the same batches.
+
+    Attributes:
+        setup, integrity, ledger: As of :func:`measure`.
+        evaluation: What it gave, once it was measured.
+    """
+
+    setup: Setup
+    integrity: IntegrityLog
+    ledger: Path
+    evaluation: Evaluation | None = None
+
+
 def measure(
     setup: Setup,
     *,
@@ -99,6 +73,7 @@ def measure(
     clock: Callable[[], float],
     progress: Progress,
     limit: int | None = None,
+    beside: Beside | None = None,
 ) -> Evaluation:
     """Run and count.
 
@@ -110,73 +85,154 @@ def measure(
         clock: Seconds from any start.
         progress: Called with (samples done, samples in all).
         limit: Evaluate only the first samples; the result is partial then.
+        beside: Another model to run over the same batches, whose evaluation it is given.
 
     Raises:
         EvalkitError: The model returns what was not declared, or an input is refused. An invalid run does
             not raise.
     """
-    run = _Run(setup, integrity, clock, limit)
-    try:
-        counts = run.count(ledger, progress)
-        found = find(setup.question.asked, counts, lambda: run.samples(ledger))
-        return Evaluation(run.document(found, provenance), None, run.bins)
-    except InvalidRunError as error:
-        ledger.unlink(missing_ok=True)
-        integrity.record(error.check, "fail", error.message)
-        return Evaluation(run.document(None, provenance), error, run.bins)
+    runs = [_Run(setup, integrity, ledger, clock, limit)]
+    if beside is not None:
+        runs.append(_Run(beside.setup, beside.integrity, beside.ledger, clock, limit))
+    _run_all(runs, progress)
+    found = [run.evaluation(provenance) for run in runs]
+    if beside is not None:
+        beside.evaluation = found[1]
+    return found[0]
+
+
+def _run_all(runs: Sequence["_Run"], progress: Progress) -> None:
+    """Read every batch once and hand it to each run; a run that becomes invalid takes no more."""
+    first = runs[0]
+    first.check_labels()
+    with ExitStack() as stack:
+        for run in runs:
+            stack.push(run.opened)
+            run.start()
+        batches = batch_list(first.n_asked, first.setup.batch_size)
+        stream = first.reading(iterate_batches(first.setup.source, batches, workers=first.setup.workers))
+        for position, batch in enumerate(stream):
+            for run in runs:
+                run.take(position, batch)
+            if first.failure is not None:
+                break
+            progress(first.state.n_evaluated, first.n_asked)
+        for run in runs:
+            run.finish()
 
 
 class _Run:
-    """One pass: what the loop fills in, and the document that is made of it."""
+    """One model's pass: what the loop fills in, and the document that is made of it."""
 
     def __init__(
-        self, setup: Setup, integrity: IntegrityLog, clock: Callable[[], float], limit: int | None
+        self,
+        setup: Setup,
+        integrity: IntegrityLog,
+        ledger: Path,
+        clock: Callable[[], float],
+        limit: int | None,
     ) -> None:
         self.setup = setup
         self.integrity = integrity
+        self.ledger = ledger
         self.clock = clock
         self.n_asked = len(setup.source) if limit is None else min(limit, len(setup.source))
         if self.n_asked == 0:
             raise DataError(f"{setup.where}: holds no samples")
         self.state = Inference(np.zeros(self.n_asked, np.uint8))
-        self.data = DataDigest(setup.question.asked.class_names)
-        self.n_evaluated = 0
         asked = setup.question.asked
+        self.data = DataDigest(asked.class_names)
+        self.n_evaluated = 0
         self.bins = ClassBins(asked.binned, n_classes=len(asked.class_names), output=asked.decision.output)
         self.seconds = 0.0
+        self.failure: InvalidRunError | None = None
+        self.counts: ConfusionCounts | None = None
+        self._counter: Any = counter_of(asked.measures.task, len(asked.class_names))
+        self._predictor = self._predict_with(self.state)
+        self._before = ""
+        self._writer: LedgerWriter | None = None
+        self.opened = ExitStack()
 
-    def count(self, ledger: Path, progress: Progress) -> ConfusionCounts:
-        """Run the loop; the counts come from the same arrays that go to the ledger."""
+    def start(self) -> None:
+        """Open the ledger and put the model into eval mode, until the run is finished."""
+        self._before = model_digest(self.setup.model)
+        output = self.setup.question.asked.decision.output
+        self._writer = self.opened.enter_context(open_ledger(self.ledger, output))
+        try:
+            self.opened.enter_context(evaluation_mode(self.setup.model))
+        except InvalidRunError as error:
+            self.failure = error
+
+    def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Count the time in which batches are waited for; a dead worker makes the run invalid."""
+        while True:
+            start = self.clock()
+            try:
+                batch = next(batches, None)
+            except InvalidRunError as error:
+                self.failure = error
+                return
+            self.seconds += self.clock() - start
+            if batch is None:
+                return
+            yield batch
+
+    def take(self, position: int, batch: Batch) -> None:
+        """Run one batch; the counts come from the same arrays that go to the ledger."""
+        if self.failure is not None:
+            return
+        start = self.clock()
+        try:
+            found = self._predictor.take(position, batch)
+        except InvalidRunError as error:
+            self.failure = error
+            return
+        if found is not None:
+            assert self._writer is not None
+            self._counter.add(found.y_true, found.y_pred)
+            self.data.add(found.y_true, found.ids)
+            self._writer.write(found)
+            self.bins.add(found)
+        self.seconds += self.clock() - start
+
+    def finish(self) -> None:
+        """Check what can only be checked at the end; an invalid run loses its table."""
+        try:
+            self.opened.close()
+            if self.failure is not None:
+                raise self.failure
+            self._predictor.check_readable()
+            self.state.check_complete()
+            check_unchanged(self._before, model_digest(self.setup.model))
+            counts: ConfusionCounts = self._counter.result()
+            self._check_sum(counts)
+        except InvalidRunError as error:
+            self.failure = error
+            self.ledger.unlink(missing_ok=True)
+            self.integrity.record(error.check, "fail", error.message)
+            return
         setup = self.setup
-        self._check_labels()
-        before, start = model_digest(setup.model), self.clock()
-        asked = setup.question.asked
-        counter: Any = counter_of(asked.measures.task, len(asked.class_names))
-        with open_ledger(ledger, asked.decision.output) as writer, evaluation_mode(setup.model):
-            for batch in self._predict(self.n_asked, self.state, setup.workers):
-                counter.add(batch.y_true, batch.y_pred)
-                self.data.add(batch.y_true, batch.ids)
-                writer.write(batch)
-                self.bins.add(batch)
-                progress(self.state.n_evaluated, self.n_asked)
-        self.seconds = self.clock() - start
-        self.state.check_complete()
-        check_unchanged(before, model_digest(setup.model))
-        counts: ConfusionCounts = counter.result()
-        self._check_sum(counts)
         if setup.chosen_on is not None and setup.chosen_on == self.data.hexdigest():
             raise DataError(
                 "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
             )
+        self.counts = counts
         checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
-        self.integrity.ok([*checks, "probabilities"] if asked.decision.output == "probabilities" else checks)
-        return counts
+        declared = setup.question.asked.decision.output == "probabilities"
+        self.integrity.ok([*checks, "probabilities"] if declared else checks)
 
-    def samples(self, ledger: Path) -> Samples:
+    def evaluation(self, provenance: dict[str, Any]) -> Evaluation:
+        """Compute the numbers and write the document."""
+        found = None
+        if self.counts is not None:
+            found = find(self.setup.question.asked, self.counts, self.samples)
+        return Evaluation(self.document(found, provenance), self.failure, self.bins)
+
+    def samples(self) -> Samples:
         """Read what the run wrote down."""
         asked = self.setup.question.asked
         return read_samples(
-            ledger,
+            self.ledger,
             task=asked.measures.task,
             n_classes=len(asked.class_names),
             attributes=asked.grouping.columns,
@@ -192,34 +248,34 @@ class _Run:
             raise InvalidRunError(f"counts sum to {counts.n_samples}, not {n_evaluated}", check="seen_once")
         self.n_evaluated = n_evaluated
 
-    def _check_labels(self) -> None:
+    def check_labels(self) -> None:
         """Refuse labels outside the classes; where the classes are the mistake, say that instead."""
-        labels = self.setup.source.labels()
+        setup = self.setup
+        labels = setup.source.labels()
         if labels is None:
             return
         try:
-            relabelled(labels, self.setup.valid, n_classes=self.setup.n_outputs, where=self.setup.where)
+            relabelled(labels, setup.valid, n_classes=setup.n_outputs, where=setup.where)
         except DataError:
-            with suppress(InvalidRunError, DataError), evaluation_mode(self.setup.model):
-                next(self._predict(1, Inference(np.zeros(1, np.uint8)), 0), None)
+            with suppress(InvalidRunError, DataError), evaluation_mode(setup.model):
+                probe = self._predict_with(Inference(np.zeros(1, np.uint8)))
+                probe.take(0, next(iterate_batches(setup.source, batch_list(1, 1), workers=0)))
             raise
 
-    def _predict(self, n_samples: int, state: Inference, workers: int) -> Iterator[PredictionBatch]:
+    def _predict_with(self, state: Inference) -> Predictor:
         setup = self.setup
-        return predict(
+        return Predictor(
             setup.model,
-            setup.source,
-            batch_list(n_samples, setup.batch_size),
-            decision=setup.question.asked.decision,
-            n_outputs=setup.n_outputs,
-            valid=setup.valid,
-            select=setup.select,
+            setup.question.asked.decision,
+            setup.n_outputs,
+            setup.select,
+            setup.device,
+            floating_dtype(setup.model),
+            setup.exclude,
+            state,
             default_select=setup.default_select,
-            device=setup.device,
-            dtype=floating_dtype(setup.model),
-            workers=workers,
-            exclude=setup.exclude,
-            state=state,
+            valid=setup.valid,
+            order=setup.order,
         )
 
     def document(self, found: Findings | None, provenance: dict[str, Any]) -> EvalResult:
@@ -270,32 +326,3 @@ class _Run:
             "seconds": {"inference": self.seconds},
             "samples_per_second": n_samples / self.seconds if self.seconds else None,
         }
-
-
-def check_module(model: object) -> None:
-    """Raise ModelError unless it is a torch module."""
-    if not isinstance(model, torch.nn.Module):
-        raise ModelError(
-            f"model: expected a torch.nn.Module, got a {type(model).__name__}",
-            hint="Predictions of anything else go to evalkit.score",
-        )
-
-
-def floating_dtype(model: torch.nn.Module) -> torch.dtype | None:
-    """Return the model's floating type, which floating inputs take; None where it has none."""
-    return next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
-
-
-def module_facts(model: torch.nn.Module) -> dict[str, Any]:
-    """Return what a document says about any module."""
-    return {
-        "class": f"{type(model).__module__}.{type(model).__qualname__}",
-        "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "dtype": dtype_name(floating_dtype(model) or "none"),
-    }
-
-
-def model_device(model: torch.nn.Module) -> torch.device:
-    """Return the device that a model's tensors are on; the CPU where it has none."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")

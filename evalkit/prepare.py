@@ -29,8 +29,8 @@ from evalkit.errors import ModelError, nearest
 from evalkit.findings import Asked
 from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
-from evalkit.measure import Setup, module_facts
 from evalkit.result import read_result
+from evalkit.setup import Setup, module_facts
 from evalkit.spec import KeyPath, Loaded, ModelSpec, ThresholdFrom
 
 DEFAULT_THRESHOLD = 0.5
@@ -122,8 +122,13 @@ def _own_words(spec: ModelSpec, declared: Declaration) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value and key not in spec.model_fields_set}
 
 
-def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
+def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = None) -> Setup:
     """Build the model, load its weights and open the data.
+
+    Args:
+        opened: The specification.
+        integrity: Filled with what is known of the file.
+        beside: A candidate whose data this baseline is run over.
 
     Raises:
         ModelError, CheckpointError, DataError: Whatever cannot be built or is refused.
@@ -147,8 +152,13 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
     model = build_model(factory, _arguments(opened), base=loaded.base)
     weights = load_weights(model, opened.checkpoint, weights=spec.model.weights)
     _record_integrity(integrity, weights, pinned=spec.model.sha256 is not None)
-    source, preprocessing = _open_source(opened, names)
-    _check_attributes(loaded, source, asked)
+    if beside is None:
+        source, preprocessing = _open_source(opened, names)
+        _check_attributes(loaded, source, asked)
+        fed, source_names = preprocessing.text, names
+    else:
+        source, fed = beside.source, beside.model_facts["preprocessing"]
+        source_names = beside.source_names
     return Setup(
         question=Question(spec.name, asked, opened.contract.assumed),
         model=model.to(device),
@@ -157,7 +167,7 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
             "factory": factory,
             **module_facts(model),
             "output": spec.model.output,
-            "preprocessing": preprocessing.text,
+            "preprocessing": fed,
             "classes_from": opened.contract.origin,
             **weights.facts(),
         },
@@ -174,7 +184,18 @@ def prepare(opened: Opened, integrity: IntegrityLog) -> Setup:
         chosen_on=chosen_on,
         spec=loaded.document(),
         run=spec.run.model_dump(mode="json"),
+        source_names=source_names,
+        order=_order(loaded, source_names, names),
     )
+
+
+def _order(loaded: Loaded, source: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.int64] | None:
+    """Return the output of each of the data's classes; None where they are in order already."""
+    if source == names:
+        return None
+    if sorted(source) != sorted(names):
+        raise loaded.source.error(("baseline", "checkpoint"), "its model has other class names")
+    return np.array([names.index(name) for name in source], np.int64)
 
 
 def _arguments(opened: Opened) -> dict[str, Any]:

@@ -299,9 +299,9 @@ def _same(row: MetricRow, other: MetricRow) -> bool:
     )
 
 
-def read_result(directory: Path) -> EvalResult:
+def read_result(directory: Path, *, name: str = FILE_NAME) -> EvalResult:
     """Read the result of a run directory; DocumentError says why it cannot be."""
-    path = directory / FILE_NAME
+    path = directory / name
     if not directory.is_dir():
         raise DocumentError(f"{directory}: no such run directory")
     document = read_json(path, schema=SCHEMA)

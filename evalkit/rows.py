@@ -147,11 +147,15 @@ def possible_keys(
     return keys
 
 
-def asked_metric(slug: str, *, k: int | None = None, beta: float | None = None) -> tuple[str, Params]:
+def asked_metric(
+    slug: str, *, k: int | None = None, beta: float | None = None, bins: str | None = None
+) -> tuple[str, Params]:
     """Return a metric with its parameters: those that were said, else the catalogue's defaults."""
     said: dict[str, Scalar] = {} if k is None else {"k": k}
     if beta is not None:
         said["beta"] = float(beta)
+    if bins is not None:
+        said["bins"] = bins
     return slug, {name: said.get(name, default) for name, default in find_metric(slug).params.items()}
 
 

@@ -15,7 +15,12 @@ from evalkit.errors import OutputError, os_reason
 
 # In the order of their renames.
 LEDGER = "predictions.parquet"
+# Of a baseline that was measured together with the run.
+BASELINE_LEDGER = "baseline-predictions.parquet"
+BASELINE_RESULT = "baseline-result.json"
 DOCUMENTS = (
+    BASELINE_LEDGER,
+    BASELINE_RESULT,
     LEDGER,
     "scores.npz",
     "gallery.parquet",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from evalkit.catalogue import METRICS, Metric
 from evalkit.metrics import Margins, per_class
 from evalkit.metrics.estimands import Params
-from evalkit.metrics.ratios import Floats
+from evalkit.metrics.ratios import Floats, Mask
 from evalkit.rows import Column, Measures
 from evalkit.samples import Samples
 from evalkit.uncertainty import (
@@ -41,11 +41,16 @@ def sample_columns(
             right = (samples.y_true == samples.y_pred).all(axis=1)
             yield _mean(metric, params, None, right.astype(float), measures.level, clusters)
         elif "samples" in metric.averages and "samples" in measures.averages:
-            ratio = per_class(_transposed(samples), slug, beta=float(params.get("beta", 1)))
-            kept = ~ratio.undefined if measures.policy.zero_division == "nan" else np.ones(len(samples), bool)
-            values = np.where(ratio.undefined, 0.0, ratio.value)[kept]
+            values, undefined = sample_values(samples, slug, params)
+            kept = ~undefined if measures.policy.zero_division == "nan" else np.ones(len(samples), bool)
             inside = None if clusters is None else clusters[kept]
-            yield _mean(metric, params, "samples", values, measures.level, inside)
+            yield _mean(metric, params, "samples", values[kept], measures.level, inside)
+
+
+def sample_values(samples: Samples, slug: str, params: Params) -> tuple[Floats, Mask]:
+    """Return a ratio of each sample's labels, shape (n,), 0 where it is undefined, and where that is."""
+    ratio = per_class(_transposed(samples), slug, beta=float(params.get("beta", 1)))
+    return np.where(ratio.undefined, 0.0, ratio.value), ratio.undefined
 
 
 def _transposed(samples: Samples) -> Margins:

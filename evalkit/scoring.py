@@ -22,7 +22,7 @@ from evalkit.ledger import LedgerWriter, Output, PredictionBatch, check_attribut
 from evalkit.predictions import check_ids, check_labels, check_scores
 from evalkit.result import EvalResult
 from evalkit.samples import DEFAULT_MEMORY, Samples, read_samples
-from evalkit.spec import KeyPath, MetricsSpec, SliceSpec, format_path
+from evalkit.spec import KeyPath, MetricsSpec, SliceSpec, SlicesSpec, format_path
 
 NOT_RUN = "evalkit did not run the model"
 
@@ -249,6 +249,7 @@ class Tally:
                 "name": self.name,
                 "task": self.decision.task,
                 "metrics": self._metrics.model_dump(mode="json"),
+                "data": SlicesSpec(slices=tuple(self._slices)).model_dump(mode="json"),
             },
             model={"output": self.decision.output},
             data={

@@ -7,6 +7,8 @@ from evalkit.metrics import Policy
 from evalkit.result import EvalResult
 
 SHOWN_DIGITS = 12
+# What a changed test set changes of the question.
+SAMPLES = "set of samples and labels"
 
 
 def signature(
@@ -58,5 +60,5 @@ def question(result: EvalResult) -> dict[str, Any]:
         "decision rule": "argmax" if result.threshold is None else "threshold",
         "averaging policy": (result.policy.classes, str(result.policy.zero_division)),
         "clusters or units": [(result.spec.get("metrics") or {}).get(name) for name in ("cluster", "unit")],
-        "samples and labels": result.digests.get("data"),
+        SAMPLES: result.digests.get("data"),
     }

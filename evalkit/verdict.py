@@ -48,6 +48,32 @@ class Member(BaseModel):
     reason: StrictStr = ""
 
 
+class Power(BaseModel):
+    """What a comparing check can see, whatever it saw this time.
+
+    Attributes:
+        n_samples, disagreement: Samples behind the row, and the share that one model has right and the other
+            has not; None where the row is no share of independent samples.
+        error: The standard error of the difference, there.
+        margin: The smallest margin that an equally good candidate passes four times in five.
+        drop: The smallest true drop that fails four times in five at the check's own limit.
+        gain: The smallest true gain that passes four times in five, where a gain is demanded.
+        most_errors: How many more errors pass at most.
+        sentence: The same for people.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    n_samples: int | None
+    disagreement: float | None
+    error: float | None
+    margin: float | None
+    drop: float | None
+    gain: float | None
+    most_errors: int | None
+    sentence: StrictStr
+
+
 class Check(BaseModel):
     """One limit of one gate, judged.
 
@@ -63,6 +89,7 @@ class Check(BaseModel):
         value: The candidate's value; None where there is none.
         baseline_value, drop: Of a comparing check.
         members: Of a family; empty for a single row.
+        power: Of a comparing check.
         low, high, level: The interval that was judged: of the value, or of the drop.
         advisory: True where the check has no say in the exit code.
     """
@@ -89,6 +116,7 @@ class Check(BaseModel):
     high: float | None = None
     level: float | None = None
     members: tuple[Member, ...] = ()
+    power: Power | None = None
 
 
 class Baseline(BaseModel):
@@ -103,7 +131,10 @@ class Baseline(BaseModel):
 
 
 class Verdict(BaseModel):
-    """All checks of a run; ``outcome`` is ``none`` where no gates were asked for."""
+    """All checks of a run; ``outcome`` is ``none`` where no gates were asked for.
+
+    Where the caller was ``strict``, a warning is a failure. ``notes`` never are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -117,26 +148,40 @@ class Verdict(BaseModel):
     result_sha256: StrictStr
     baseline: Baseline | None
     comparison: dict[str, Any] | None = None
+    notes: tuple[StrictStr, ...] = ()
+    strict: bool = False
+
+    @property
+    def warned(self) -> bool:
+        """Whether a warning counts as a failure."""
+        return self.strict and bool(self.warnings)
 
     def to_json(self) -> bytes:
         """Write the document."""
         document = self.model_dump(mode="json", by_alias=True)
-        return format_json(document, line_lists=frozenset({"checks", "warnings"}))
+        return format_json(document, line_lists=frozenset({"checks", "warnings", "notes"}))
 
     def counted(self, outcome: Outcome) -> int:
         """Return how many checks that count came out so."""
         return sum(check.outcome == outcome and not check.advisory for check in self.checks)
 
 
-def worst(checks: tuple[Check, ...]) -> Outcome | Literal["none"]:
-    """Return the outcome that decides: the worst of the checks that are not advisory."""
+def worst(checks: tuple[Check, ...], *, warned: bool = False) -> Outcome | Literal["none"]:
+    """Return the outcome that decides: the worst of the checks that are not advisory.
+
+    Args:
+        checks: All checks.
+        warned: A warning counts as a failure.
+    """
     found = {check.outcome for check in checks if not check.advisory}
+    found |= {"failed"} if warned else set()
     return next((outcome for outcome in _SEVERITY if outcome in found), "none")
 
 
 def exit_codes(verdict: Verdict) -> set[ExitCode]:
     """Return every exit code that applies to a verdict; precedence is decided elsewhere."""
     codes = {_EXIT[check.outcome] for check in verdict.checks if not check.advisory}
+    codes |= {ExitCode.GATE_FAILED} if verdict.warned else set()
     return codes or {ExitCode.OK}
 
 

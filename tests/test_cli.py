@@ -571,7 +571,7 @@ def test_another_question_cannot_be_compared(two_runs, project, evalkit, tmp_pat
     project.write_spec(gates=[DROP, {"metric": "accuracy", "min": 0.0}], baseline=str(old))
     code, out, _ = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "o")
     assert code == 5
-    assert "another samples and labels" in out
+    assert "another set of samples and labels" in out
     assert "passed" in out
 
 

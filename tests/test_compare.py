@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import evalkit as library
-from evalkit.compare import Tables, pair
+from evalkit.compare import pair, tables_of
 from evalkit.errors import DocumentError
 from evalkit.result import read_result
 from evalkit.rows import row_key
@@ -40,8 +40,9 @@ def saved(folder, y, pred, ids=None, class_names=NAMES, **options):
 
 
 def compared(old, new, **options):
-    tables = Tables(new / "predictions.parquet", old / "predictions.parquet", **options)
-    return pair(read_result(new), read_result(old), tables=tables)
+    mine, theirs = read_result(new), read_result(old)
+    tables = tables_of(mine, theirs, new / "predictions.parquet", old / "predictions.parquet")
+    return pair(mine, theirs, tables=tables, **options)
 
 
 def test_accuracy_is_tangos(tmp_path):
@@ -71,7 +72,7 @@ def test_other_samples_in_the_table_are_refused(tmp_path):
     a = saved(tmp_path / "old", y, old, [f"s{i}" for i in range(60)])
     b = saved(tmp_path / "new", y, new, [f"t{i}" for i in range(60)])
     with pytest.raises(DocumentError, match="other samples"):
-        compared(a, b).tables.joined(read_result(b), read_result(a), scores=False)
+        compared(a, b).tables.joined()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_clusters_widen_the_difference(tmp_path):
     ]
     one = [saved(tmp_path / f"{name}1", y, pred) for name, pred in (("old", old), ("new", new))]
     key = row_key("f1", average="macro")
-    wide = compared(*many, cluster="p").gap(key, level=0.95).bounds
+    wide = compared(*many).gap(key, level=0.95).bounds
     alone = compared(*one).gap(key, level=0.95).bounds
     assert wide[1] - wide[0] == pytest.approx(alone[1] - alone[0], rel=0.15)
 
@@ -171,7 +172,7 @@ def test_slices_are_compared_on_their_own_samples(tmp_path):
     options = {"attributes": {"age": np.arange(400)}, "slices": [{"age": [100, 300]}]}
     a = saved(tmp_path / "old", y, old, **options)
     b = saved(tmp_path / "new", y, new, **options)
-    found = compared(a, b, slices=[{"age": [100, 300]}])
+    found = compared(a, b)
     gap = found.gap(row_key("accuracy", slice_={"age": "[100, 300)"}), level=0.95)
     of = slice(100, 300)
     gained = ((new == y) & (old != y))[of].sum(), ((old == y) & (new != y))[of].sum()
@@ -225,11 +226,11 @@ def test_metrics_without_a_paired_interval_need_another_judge(tmp_path, evalkit)
         library.score(y, y_score=p, task="binary", output="probabilities", class_names=["n", "y"]).save(
             tmp_path / name
         )
-    path = gates_file(tmp_path, {"metric": "average_precision", "max_drop": 0.5})
+    path = gates_file(tmp_path, {"metric": "ece", "max_drop": 0.5})
     code, out, _ = evalkit("gate", tmp_path / "new", "--gates", path, "--baseline", tmp_path / "old")
     assert code == 5
     assert "judge: point needs none" in out
-    path = gates_file(tmp_path, {"metric": "average_precision", "max_drop": 0.5, "judge": "point"})
+    path = gates_file(tmp_path, {"metric": "ece", "max_drop": 0.5, "judge": "point"})
     assert evalkit("gate", tmp_path / "new", "--gates", path, "--baseline", tmp_path / "old")[0] == 0
 
 
@@ -247,7 +248,7 @@ def test_the_comparison_command(tmp_path, evalkit):
     assert flips["only_candidate"] - flips["only_baseline"] == (new == y).sum() - (old == y).sum()
     assert flips["negative_ids"] == [ids[i] for i in np.flatnonzero((old == y) & (new != y))[:100]]
     assert sum(flips[name] for name in ("both_right", "both_wrong", "only_candidate", "only_baseline")) == 400
-    assert sum(one["negative"] for one in flips["by_class"]) == flips["only_baseline"]
+    assert sum(one["only_baseline"] for one in flips["by_class"]) == flips["only_baseline"]
     row = next(one for one in document["rows"] if one["metric"] == "accuracy")
     assert row["difference"] == pytest.approx((new == y).mean() - (old == y).mean())
     assert row["low"] < row["difference"] < row["high"]

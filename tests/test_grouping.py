@@ -331,7 +331,7 @@ def test_a_small_slice_is_not_judged(tmp_path, evalkit):
 
 def test_a_gates_own_level_keeps_the_runs_class_set():
     """A slice without one class: its macro average is over the run's classes, at whatever level."""
-    from evalkit.gates.judging import interval_at
+    from evalkit.gates.case import Case
 
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1, 2], [60, 60, 60])
@@ -340,5 +340,5 @@ def test_a_gates_own_level_keeps_the_runs_class_set():
     usual = library.score(y, pred, **arguments).document
     wide = library.score(y, pred, metrics={"interval": 0.99}, **arguments).document
     key = row_key("f1", average="macro", slice_={"s": 0})
-    found, expected = interval_at(usual, usual.rows()[key], 0.99), wide.rows()[key]
+    found, expected = Case(usual, None).interval(usual.rows()[key], 0.99), wide.rows()[key]
     assert found == pytest.approx((expected.low, expected.high))

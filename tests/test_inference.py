@@ -14,11 +14,11 @@ from evalkit.decide import Decision
 from evalkit.errors import DataError, InvalidRunError, ModelError, SpecificationError
 from evalkit.inference import (
     Inference,
+    Predictor,
     batch_list,
     evaluation_mode,
     iterate_batches,
     pick_device,
-    predict,
 )
 from evalkit.inference.unchanged import check_unchanged, model_digest
 
@@ -34,21 +34,18 @@ def run(
 ):
     state = Inference(np.zeros(len(source), np.uint8))
     with evaluation_mode(model):
-        batches = list(
-            predict(
-                model,
-                source,
-                batch_list(len(source), batch_size),
-                decision=Decision("multiclass", output),
-                n_outputs=n_classes,
-                select=select,
-                device=torch.device("cpu"),
-                dtype=dtype,
-                workers=workers,
-                exclude=False,
-                state=state,
-            )
+        predictor = Predictor(
+            model,
+            Decision("multiclass", output),
+            n_classes,
+            select,
+            torch.device("cpu"),
+            dtype,
+            exclude=False,
+            state=state,
         )
+        stream = iterate_batches(source, batch_list(len(source), batch_size), workers=workers)
+        batches = [predictor.take(position, batch) for position, batch in enumerate(stream)]
     state.check_complete()
     return batches, state
 

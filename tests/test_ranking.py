@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from evalkit.metrics.influence import auc_influence
 from evalkit.metrics.ranking import (
     Estimate,
     Ranked,
-    auc_influence,
     average_precision,
     average_precision_of,
     coarsened,

@@ -92,8 +92,8 @@ WRONG = {
     ),
     "later metric": (
         "metric: accuracy",
-        "metric: negative_flips",
-        r"gates\[0\].metric: metric 'negative_flips' is not available yet",
+        "metric: throughput",
+        r"gates\[0\].metric: metric 'throughput' is not available yet",
     ),
     "guard without a baseline": ("min: 0.95}", "max_drop: 0.01}", r"gates\[0\].max_drop: needs a baseline"),
     "guard of a floor": ("judge: point", "judge: guard", r"gates\[1\].judge: guard cannot judge min"),

@@ -13,7 +13,7 @@ from evalkit.classes import check_class_names, name_list
 from evalkit.errors import SpecificationError
 from evalkit.ledger import Output
 from evalkit.scoring import make_decision, metrics_error
-from evalkit.spec import validate_metrics
+from evalkit.spec import SlicesSpec, validate_metrics
 
 # What Hugging Face writes where nobody named the classes.
 _PLACEHOLDER = re.compile(r"LABEL_\d+")
@@ -65,13 +65,8 @@ def evaluate(
         walk_loader,
     )
     from evalkit.integrity import IntegrityLog  # noqa: PLC0415
-    from evalkit.measure import (  # noqa: PLC0415
-        Setup,
-        check_module,
-        measure,
-        model_device,
-        module_facts,
-    )
+    from evalkit.measure import measure  # noqa: PLC0415
+    from evalkit.setup import Setup, check_module, model_device, module_facts  # noqa: PLC0415
 
     check_module(model)
     walked = walk_loader(data, batch_size)
@@ -106,7 +101,12 @@ def evaluate(
         device=model_device(model),
         batch_size=walked.batch_size,
         workers=walked.workers,
-        spec={"name": name, "task": task, "metrics": measured.model_dump(mode="json")},
+        spec={
+            "name": name,
+            "task": task,
+            "metrics": measured.model_dump(mode="json"),
+            "data": SlicesSpec(slices=sliced).model_dump(mode="json"),
+        },
         run={"batch_size": walked.batch_size, "workers": walked.workers},
     )
     evaluation = measure(

@@ -61,6 +61,10 @@ class EvalResult:
             self._document = self._document()
         return self._document
 
+    def ledger(self) -> Path | None:
+        """Return where the per-sample table is; None where there is none."""
+        return None if self._ledger is None else self._ledger()
+
     def value(
         self,
         metric: str,

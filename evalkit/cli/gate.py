@@ -1,16 +1,17 @@
 """``evalkit gate``: judge a run again."""
 
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import click
 
-from evalkit.cli.judging import announce, finish, judge_and_render, read_baseline
+from evalkit.baselines import NO_BASELINE, BaselineRun, kept_baseline, read_baseline
+from evalkit.cli.judging import announce, finish, judge_and_render
 from evalkit.errors import InvalidRunError, OutputError, SpecificationError
-from evalkit.gates import plan_gates
+from evalkit.gates import Terms, plan_gates, stored_slices
 from evalkit.result import FILE_NAME, EvalResult, read_result
 from evalkit.rundir import DOCUMENTS, LEDGER, is_blessed, open_run_directory
-from evalkit.spec import GateSpec, SourceMap, check_comparable, load_gate_file, validate_gates
+from evalkit.spec import CompareSpec, GateSpec, SourceMap, check_comparable, load_gate_file, validate_gates
 
 
 @click.command("gate")
@@ -18,6 +19,10 @@ from evalkit.spec import GateSpec, SourceMap, check_comparable, load_gate_file, 
 @click.option("--gates", "gate_file", type=click.Path(path_type=Path), help="YAML with gates: and baseline:.")
 @click.option("--baseline", help="Run directory to compare with, or git:REF:PATH.")
 @click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
+@click.option(
+    "--on-changed-data", type=click.Choice(["refuse", "common"]), help="Compare the samples that both hold."
+)
+@click.option("--strict", is_flag=True, help="A warning is a failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
 @click.option("--quiet", is_flag=True, help="Print only the outcome.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -27,6 +32,8 @@ def command(
     gate_file: Path | None,
     baseline: str | None,
     allow_same_model: bool,
+    on_changed_data: Literal["refuse", "common"] | None,
+    strict: bool,
     as_json: bool,
     quiet: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
@@ -34,27 +41,31 @@ def command(
     """Judge the run in DIRECTORY from its documents; needs neither model nor torch."""
     result = read_result(directory)
     document = (directory / FILE_NAME).read_bytes()
-    named, base = _stored_baseline(result, directory)
+    file, source = (None, SourceMap(str(directory / FILE_NAME)))
     if gate_file is not None:
-        found, source = load_gate_file(gate_file)
-        gates = found.gates
-        if found.baseline is not None:
-            named, base = found.baseline, gate_file.parent
-    else:
-        gates, source = _stored_gates(result, directory)
+        file, source = load_gate_file(gate_file)
+    gates = _stored_gates(result, directory, source) if file is None else file.gates
+    planned = plan_gates(gates, result.class_names, source, task=result.task, slices=stored_slices(result))
+    compare = _stored_compare(result) if file is None or file.compare is None else file.compare
+    if on_changed_data is not None:
+        compare = compare.model_copy(update={"on_changed_data": on_changed_data})
+    comparing = any(gate.compares for gate in gates)
+    found = None
     if baseline is not None:
-        named, base = baseline, Path()
-    planned = plan_gates(gates, result.class_names, source, task=result.task, slices=_stored_slices(result))
-    if named is None:
-        check_comparable(gates, source, hint="Say --baseline DIR")
-    wanted = baseline is not None or any(gate.compares for gate in gates)
+        found = read_baseline(baseline, base=Path())
+    elif file is not None and file.baseline is not None:
+        assert gate_file is not None
+        found = read_baseline(file.baseline, base=gate_file.parent) if comparing else None
+    elif comparing:
+        found = _stored_baseline(result, directory)
+        if found is None and result.spec.get("baseline") != NO_BASELINE:
+            check_comparable(gates, source, hint="Say --baseline DIR")
     judgement = judge_and_render(
         result,
         document,
-        planned,
-        read_baseline(named if wanted else None, base=base),
+        Terms(planned, compare, allow_same_model=allow_same_model, strict=strict),
+        found,
         ledger=directory / LEDGER,
-        allow_same_model=allow_same_model,
     )
     failure = _write(directory, judgement.documents())
     code = announce(result, judgement, directory, as_json=as_json, quiet=quiet, written=failure is None)
@@ -77,23 +88,23 @@ def _write(directory: Path, documents: dict[str, bytes | Path]) -> OutputError |
     return None
 
 
-def _stored_slices(result: EvalResult) -> list[Any]:
-    """Return the run's slices as in its specification."""
-    data = result.spec.get("data")
-    found = data.get("slices") if isinstance(data, dict) else None
-    return found if isinstance(found, list) else []
-
-
-def _stored_gates(result: EvalResult, directory: Path) -> tuple[tuple[GateSpec, ...], SourceMap]:
-    source = SourceMap(str(directory / FILE_NAME))
+def _stored_gates(result: EvalResult, directory: Path, source: SourceMap) -> tuple[GateSpec, ...]:
     if not result.spec.get("gates"):
         raise SpecificationError(f"{directory}: the run has no gates", hint="Name a file with --gates")
-    return validate_gates({"gates": result.spec["gates"]}, source).gates, source
+    return validate_gates({"gates": result.spec["gates"]}, source).gates
 
 
-def _stored_baseline(result: EvalResult, directory: Path) -> tuple[str | None, Path]:
-    """Find the specification's baseline, and its folder, which is relative to the run."""
+def _stored_compare(result: EvalResult) -> CompareSpec:
+    """Return what the specification says of changed data."""
+    stored = result.spec.get("compare")
+    return CompareSpec.model_validate(stored) if isinstance(stored, dict) else CompareSpec()
+
+
+def _stored_baseline(result: EvalResult, directory: Path) -> BaselineRun | None:
+    """Read the specification's baseline: where it was, or what was measured beside the run."""
     stored, base = result.spec.get("baseline"), result.provenance.get("base")
+    if isinstance(stored, dict):
+        return kept_baseline(directory)
     if not isinstance(stored, str) or not isinstance(base, str):
-        return None, directory
-    return stored, directory / Path(base).expanduser()
+        return None
+    return read_baseline(stored, base=directory / Path(base).expanduser())

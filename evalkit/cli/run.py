@@ -6,26 +6,26 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from evalkit.baselines import NO_BASELINE, BaselineRun, measured_name, read_baseline
+from evalkit.blessing import slim_ledger
 from evalkit.cli.console import progress_bar, tell
-from evalkit.cli.judging import (
-    NO_BASELINE,
-    BaselineRun,
-    announce,
-    finish,
-    judge_and_render,
-    read_baseline,
-)
+from evalkit.cli.judging import announce, finish, judge_and_render
 from evalkit.errors import SpecificationError
-from evalkit.gates import plan_gates
+from evalkit.gates import Terms, plan_gates
 from evalkit.gitref import PREFIX
 from evalkit.provenance import collect_provenance
-from evalkit.rundir import open_run_directory, publish_file
-from evalkit.spec import Loaded, Override, load_specification, resolve_path
+from evalkit.rundir import BASELINE_LEDGER, BASELINE_RESULT, RunDirectory, open_run_directory, publish_file
+from evalkit.spec import BaselineCheckpoint, Loaded, Override, load_specification, resolve_path
 from evalkit.usercode import import_path
+
+if TYPE_CHECKING:
+    from evalkit.measure import Beside
+    from evalkit.prepare import Opened
+    from evalkit.setup import Setup
 
 # flag -> (key, the value is text as it stands, help)
 _FLAGS = {
@@ -73,6 +73,7 @@ def _with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--write-spec", type=click.Path(path_type=Path), help="Save what was asked for as a file.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples; judges nothing.")
 @click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
+@click.option("--strict", is_flag=True, help="A warning is a failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -88,6 +89,7 @@ def command(
     write_spec: Path | None,
     limit: int | None,
     allow_same_model: bool,
+    strict: bool,
     as_json: bool,
     quiet: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
@@ -105,12 +107,18 @@ def command(
         from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
 
         opened = open_specification(loaded)
-        planned = plan_gates(
-            loaded.spec.gates,
-            opened.class_names,
-            loaded.source,
-            task=loaded.spec.task,
-            slices=loaded.spec.data.slices,
+        older = _open_older(loaded)
+        terms = Terms(
+            plan_gates(
+                loaded.spec.gates,
+                opened.class_names,
+                loaded.source,
+                task=loaded.spec.task,
+                slices=loaded.spec.data.slices,
+            ),
+            loaded.spec.compare,
+            allow_same_model=allow_same_model,
+            strict=strict,
         )
         ledger, integrity = directory.temporary("predictions.parquet"), IntegrityLog()
         provenance = collect_provenance(
@@ -123,6 +131,7 @@ def command(
             progress_bar(loaded.spec.name, quiet=quiet) as progress,
         ):
             setup = prepare(opened, integrity)
+            beside = None if older is None else _beside(older, setup, directory)
             if not quiet:
                 tell(f"preprocessing: {setup.model_facts['preprocessing']}")
             evaluation = measure(
@@ -133,16 +142,12 @@ def command(
                 clock=time.perf_counter,
                 progress=progress,
                 limit=limit,
+                beside=beside,
             )
         document = evaluation.result.to_json()
-        judgement = judge_and_render(
-            evaluation.result,
-            document,
-            planned,
-            baseline,
-            ledger=ledger,
-            allow_same_model=allow_same_model,
-        )
+        if beside is not None:
+            baseline = _measured(beside)
+        judgement = judge_and_render(evaluation.result, document, terms, baseline, ledger=ledger)
         parts: dict[str, bytes | Path] = {"predictions.parquet": ledger} if evaluation.failure is None else {}
         scores = directory.temporary("scores.npz")
         if evaluation.failure is None and evaluation.bins.write(scores):
@@ -160,6 +165,34 @@ def _baseline(loaded: Loaded) -> BaselineRun | None:
         return None
     plain = named == NO_BASELINE or named.startswith(PREFIX)
     return read_baseline(named if plain else str(loaded.resolve(named).absolute()), base=loaded.base)
+
+
+def _open_older(loaded: Loaded) -> "Opened | None":
+    """Open the baseline that is measured in the same command; None where it is none of that kind."""
+    from evalkit.prepare import open_specification  # noqa: PLC0415 - torch
+
+    named = loaded.spec.baseline
+    return open_specification(loaded.beside(named)) if isinstance(named, BaselineCheckpoint) else None
+
+
+def _beside(older: "Opened", setup: "Setup", directory: RunDirectory) -> "Beside":
+    """Build the baseline's model over the candidate's data."""
+    from evalkit.integrity import IntegrityLog  # noqa: PLC0415
+    from evalkit.measure import Beside  # noqa: PLC0415 - torch
+    from evalkit.prepare import prepare  # noqa: PLC0415
+
+    integrity = IntegrityLog()
+    return Beside(prepare(older, integrity, beside=setup), integrity, directory.temporary("baseline.parquet"))
+
+
+def _measured(beside: "Beside") -> BaselineRun:
+    """Return the baseline that was measured, with the documents that the run keeps of it."""
+    assert beside.evaluation is not None
+    result = beside.evaluation.result
+    documents: dict[str, bytes | Path] = {BASELINE_RESULT: result.to_json()}
+    if beside.evaluation.failure is None:
+        documents[BASELINE_LEDGER] = slim_ledger(beside.ledger, scores=True)
+    return BaselineRun(result, beside.ledger, measured_name(result.spec), documents)
 
 
 def _write_specification(loaded: Loaded, path: Path) -> None:

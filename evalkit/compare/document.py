@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from evalkit.catalogue import METRICS
 from evalkit.compare import Pair
-from evalkit.compare.flips import flips_of
+from evalkit.compare.gap import Gap
 from evalkit.rows import MetricRow
+
+# Above so many samples times classes an area's mean over classes is compared only where a gate asks.
+_MAX_RANKED = 1_000_000
 
 
 def comparison(pair: Pair, *, level: float = 0.95) -> dict[str, Any]:
@@ -16,9 +20,12 @@ def comparison(pair: Pair, *, level: float = 0.95) -> dict[str, Any]:
     """
     rows = [row for row in pair.candidate.metrics if row.class_name is None and row.slice is None]
     found: dict[str, Any] = {"level": level, "rows": [_row(pair, row, level) for row in rows]}
+    if pair.overlap is not None:
+        found["common"] = pair.overlap.document()
     if pair.tables is not None:
-        joined = pair.tables.joined(pair.candidate, pair.baseline, scores=False)
-        found["flips"] = flips_of(joined, pair.candidate.class_names)
+        from evalkit.compare.flips import flips_of  # noqa: PLC0415 - arrow
+
+        found["flips"] = flips_of(pair.tables.joined(), pair.candidate.class_names, level=level)
     return found
 
 
@@ -26,7 +33,7 @@ def _row(pair: Pair, row: MetricRow, level: float) -> dict[str, Any]:
     mine, theirs = pair.rows(row.key)
     new = None if mine is None else mine.value
     old = None if theirs is None else theirs.value
-    gap = pair.gap(row.key, level=level)
+    gap = Gap(None, "none", "too_large") if _is_slow(pair, row) else pair.gap(row.key, level=level)
     low, high = gap.bounds or (None, None)
     return {
         "metric": row.metric,
@@ -41,3 +48,8 @@ def _row(pair: Pair, row: MetricRow, level: float) -> dict[str, Any]:
         "no_interval": None if gap.bounds else gap.reason,
         "greater_is_better": row.greater_is_better,
     }
+
+
+def _is_slow(pair: Pair, row: MetricRow) -> bool:
+    ranked = METRICS[row.metric].needs == "scores" and row.average is not None
+    return ranked and pair.candidate.n_samples * len(pair.candidate.class_names) > _MAX_RANKED

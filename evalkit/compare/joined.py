@@ -1,7 +1,7 @@
 """Two per-sample tables as one: the same samples in the same order, classes in the candidate's order."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,77 +11,200 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from evalkit.compare.shares import MAX_IDS
+from evalkit.decide import Decision
 from evalkit.errors import DocumentError
-from evalkit.grouping import Grouping, SliceBy, codes_of, slicing
+from evalkit.grouping import Grouping, SliceBy, Slicing, codes_of, combine, slicing
 from evalkit.result import EvalResult
 from evalkit.samples import Samples, as_numpy, read_samples
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The candidate's and the baseline's answers to the same samples.
+    """The candidate's and the baseline's answers to the same samples, or units of samples.
 
     Attributes:
         new, old: What each said; row i is the same sample in both.
         ids: Of the samples, in the candidate's order.
-        slices: As they were declared.
+        slicings: The slices of each entry of the specification.
         clusters: A number for each sample's cluster, or None where samples are independent.
     """
 
     new: Samples
     old: Samples
-    ids: pa.ChunkedArray
-    slices: tuple[SliceBy, ...] = ()
+    ids: Any
+    slicings: tuple[Slicing, ...] = ()
     clusters: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.new)
 
-    def of_slice(self, wanted: dict[str, Any]) -> NDArray[np.bool_]:
+    def of_slice(self, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
         """Return which samples are in a slice, shape (n,)."""
-        for by in self.slices:
-            if set([by] if isinstance(by, str) else by) == set(wanted):
-                found = slicing(by, self.new)
-                position = found.names.index(wanted) if wanted in found.names else -1
-                return np.asarray(found.codes == position)
+        for one in self.slicings:
+            if wanted in one.names:
+                return np.asarray(one.codes == one.names.index(dict(wanted)))
         return np.zeros(len(self), bool)
 
 
-def join(
-    candidate: EvalResult,
-    baseline: EvalResult,
-    paths: tuple[Path, Path],
-    *,
-    scores: bool,
-    slices: Sequence[Any] = (),
-    cluster: str | None = None,
-) -> Joined:
-    """Read both tables and put them side by side.
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Which samples two runs share, where their data changed between them.
 
-    Args:
-        candidate, baseline: The two results, which answer the same question.
-        paths: Of their tables.
-        scores: Whether every score is needed.
-        slices, cluster: Of the candidate's specification; their columns are in its table.
-
-    Raises:
-        DocumentError: A table is damaged, or does not hold the samples of its result.
+    Attributes:
+        n_common: Samples with the same id and label in both.
+        appeared, gone: Ids that only the candidate, or only the baseline, has; the first 1,000.
+        relabelled: Ids whose label is another one; the first 1,000.
+        counts: How many of these three there are.
     """
-    grouping = Grouping(tuple(_declared(by) for by in slices), cluster)
-    order = [baseline.class_names.index(name) for name in candidate.class_names]
-    try:
-        new = _read(candidate, paths[0], scores=scores, attributes=grouping.columns)
-        old = _read(baseline, paths[1], scores=scores)
-        ids = [_ids(path) for path in paths]
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise DocumentError(f"{paths[1].parent}: a per-sample table cannot be read: {error}") from error
-    place = _positions(*ids, where=str(paths[1]))
-    joined = _reordered(old, place, order)
-    same = new.y_true == joined.y_true
-    if not same.all():
-        raise DocumentError(f"{paths[1]}: holds other labels than its result")
-    clusters = None if grouping.cluster is None else codes_of(new.attributes[grouping.cluster])[1]
-    return Joined(new, joined, ids[0], grouping.slices, clusters)
+
+    n_common: int
+    appeared: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    relabelled: tuple[str, ...] = ()
+    counts: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def n_all(self) -> int:
+        """Samples that either run has."""
+        return self.n_common + sum(self.counts)
+
+    @property
+    def share(self) -> float:
+        """How much of all is common."""
+        return self.n_common / self.n_all if self.n_all else 0.0
+
+    @property
+    def text(self) -> str:
+        """``4,981 of 5,000 samples are the same: 12 new, 4 gone, 3 relabelled``."""
+        appeared, gone, relabelled = self.counts
+        of = f"{self.n_common:,} of {self.n_all:,} samples are the same"
+        return f"{of}: {appeared:,} new, {gone:,} gone, {relabelled:,} relabelled"
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a document holds it."""
+        return {
+            "n_common": self.n_common,
+            "n_all": self.n_all,
+            **dict(zip(("n_new", "n_gone", "n_relabelled"), self.counts, strict=True)),
+            "new_ids": list(self.appeared),
+            "gone_ids": list(self.gone),
+            "relabelled_ids": list(self.relabelled),
+        }
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The two runs' per-sample tables, read when they are first needed.
+
+    Attributes:
+        candidate, baseline: The two results.
+        paths: Of their tables.
+    """
+
+    candidate: EvalResult
+    baseline: EvalResult
+    paths: tuple[Path, Path]
+    _found: dict[bool, Joined] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, candidate: EvalResult, baseline: EvalResult, new: Path, old: Path) -> "Tables | None":
+        """Return both tables; None where one is missing, or holds too little for what is judged as one."""
+        if not (new.exists() and old.exists()):
+            return None
+        unit = grouping_of(candidate).unit
+        if unit is not None and unit[1] in ("mean", "max") and not (_scored(new) and _scored(old)):
+            return None
+        return cls(candidate, baseline, (new, old))
+
+    def joined(self, *, scores: bool = False) -> Joined:
+        """Return the joined samples.
+
+        Args:
+            scores: Whether every score is needed.
+
+        Raises:
+            DocumentError: A table is damaged, or does not hold the samples of its result.
+        """
+        if scores not in self._found:
+            if self._found.get(True) is not None:
+                return self._found[True]
+            new, old, ids = self._read(scores=scores)
+            place = _positions(*ids, where=str(self.paths[1]))
+            old = old if place is None else _taken(old, place)
+            if not np.array_equal(new.y_true, old.y_true):
+                raise DocumentError(f"{self.paths[1]}: holds other labels than its result")
+            self._found[scores] = self._grouped(new, old, ids[0])
+        return self._found[scores]
+
+    def common(self) -> tuple[Joined, Overlap]:
+        """Return the samples that both tables hold with the same id and label, and what else there is.
+
+        Raises:
+            DocumentError: A table is damaged.
+        """
+        new, old, ids = self._read(scores=True)
+        place = as_numpy(pc.fill_null(pc.index_in(ids[0], value_set=ids[1].combine_chunks()), -1))
+        here = np.flatnonzero(place >= 0)
+        there = place[here].astype(np.int64)
+        same = new.y_true[here] == old.y_true[there]
+        same = same.all(axis=1) if same.ndim == 2 else same  # noqa: PLR2004 - (n, L)
+        gone = np.ones(len(old), bool)
+        gone[there] = False
+        others = (np.flatnonzero(place < 0), np.flatnonzero(gone), here[~same])
+        overlap = Overlap(
+            int(same.sum()),
+            appeared=_named(ids[0], others[0]),
+            gone=_named(ids[1], others[1]),
+            relabelled=_named(ids[0], others[2]),
+            counts=(len(others[0]), len(others[1]), len(others[2])),
+        )
+        kept = ids[0].take(pa.array(here[same]))
+        return self._grouped(_taken(new, here[same]), _taken(old, there[same]), kept), overlap
+
+    def _read(self, *, scores: bool) -> tuple[Samples, Samples, tuple[Any, Any]]:
+        """Return both tables in the candidate's class order, and their ids."""
+        grouping = grouping_of(self.candidate)
+        scores = scores or (grouping.unit is not None and grouping.unit[1] in ("mean", "max"))
+        try:
+            new = _samples(self.candidate, self.paths[0], scores=scores, attributes=grouping.columns)
+            old = _samples(self.baseline, self.paths[1], scores=scores)
+            ids = _ids(self.paths[0]), _ids(self.paths[1])
+        except (OSError, pa.ArrowException, KeyError) as error:
+            folder = self.paths[1].parent
+            raise DocumentError(f"{folder}: a per-sample table cannot be read: {error}") from error
+        names = self.baseline.class_names
+        return new, _in_order(old, [names.index(name) for name in self.candidate.class_names]), ids
+
+    def _grouped(self, new: Samples, old: Samples, ids: Any) -> Joined:
+        """Sort samples into slices and clusters by the candidate's columns; units become one sample each."""
+        grouping = grouping_of(self.candidate)
+        old = replace(old, attributes=new.attributes)
+        if grouping.unit is not None:
+            by, how = grouping.unit
+            ids = pa.array([str(name) for name in codes_of(new.attributes[by])[0]])
+            new = combine(new, by, how, _decision(self.candidate, self.candidate))
+            old = combine(old, by, how, _decision(self.candidate, self.baseline))
+        clusters = None if grouping.cluster is None else codes_of(new.attributes[grouping.cluster])[1]
+        return Joined(new, old, ids, tuple(slicing(by, new) for by in grouping.slices), clusters)
+
+
+def fixed(tables: Tables, joined: Joined) -> Tables:
+    """Return tables that are joined already."""
+    return replace(tables, _found={True: joined, False: joined})
+
+
+def grouping_of(result: EvalResult) -> Grouping:
+    """Return how the samples of a run hang together, by its specification."""
+    metrics, data = result.spec.get("metrics") or {}, result.spec.get("data") or {}
+    unit = metrics.get("unit")
+    return Grouping(
+        tuple(_declared(by) for by in data.get("slices") or ()),
+        metrics.get("cluster"),
+        None if unit is None else (unit["by"], unit["combine"]),
+    )
 
 
 def _declared(by: Any) -> SliceBy:
@@ -91,13 +214,22 @@ def _declared(by: Any) -> SliceBy:
     return by if isinstance(by, str) else tuple(by)
 
 
-def _read(result: EvalResult, path: Path, *, scores: bool, attributes: tuple[str, ...] = ()) -> Samples:
+def _decision(candidate: EvalResult, result: EvalResult) -> Decision:
+    """Return a run's own rule, over the candidate's class order."""
+    positive = candidate.positive_class
+    output: Any = result.model.get("output") or "scores"
+    index = None if positive is None else candidate.class_names.index(positive)
+    return Decision(result.task, output, index, result.threshold)
+
+
+def _scored(path: Path) -> bool:
+    with path.open("rb") as file:
+        return "score_0" in pq.ParquetFile(file).schema_arrow.names
+
+
+def _samples(result: EvalResult, path: Path, *, scores: bool, attributes: Sequence[str] = ()) -> Samples:
     return read_samples(
-        path,
-        task=result.task,
-        n_classes=len(result.class_names),
-        attributes=attributes,
-        scores=scores,
+        path, task=result.task, n_classes=len(result.class_names), attributes=attributes, scores=scores
     )
 
 
@@ -106,7 +238,11 @@ def _ids(path: Path) -> pa.ChunkedArray:
         return pq.ParquetFile(file).read(columns=["sample_id"])["sample_id"]
 
 
-def _positions(new: pa.ChunkedArray, old: pa.ChunkedArray, *, where: str) -> NDArray[np.int64] | None:
+def _named(ids: pa.ChunkedArray, rows: Rows) -> tuple[str, ...]:
+    return tuple(ids.take(pa.array(rows[:MAX_IDS])).to_pylist())
+
+
+def _positions(new: pa.ChunkedArray, old: pa.ChunkedArray, *, where: str) -> Rows | None:
     """Return where each of the candidate's samples is in the baseline's table; None for the same order."""
     if len(new) == len(old) and pc.all(pc.equal(new, old)).as_py():
         return None
@@ -116,26 +252,31 @@ def _positions(new: pa.ChunkedArray, old: pa.ChunkedArray, *, where: str) -> NDA
     return np.asarray(as_numpy(found), np.int64)
 
 
-def _reordered(samples: Samples, place: NDArray[np.int64] | None, order: list[int]) -> Samples:
-    """Put rows and classes of the baseline in the candidate's order."""
-    rows: Any = slice(None) if place is None else place
-    position = np.argsort(np.array(order))  # the candidate's index of each of the baseline's classes
-    several = samples.y_true.ndim == 2  # noqa: PLR2004 - (n, L)
-
-    def labels(values: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(values[rows][:, order] if several else position[values[rows]])
+def _taken(samples: Samples, rows: Rows) -> Samples:
+    """Return some samples, in the order of their rows."""
 
     def column(values: NDArray[Any] | None) -> Any:
         return None if values is None else values[rows]
 
-    return replace(
-        samples,
-        y_true=labels(samples.y_true),
-        y_pred=labels(samples.y_pred),
-        scores=None if samples.scores is None else samples.scores[rows][:, order],
+    return Samples(
+        samples.y_true[rows],
+        samples.y_pred[rows],
+        column(samples.scores),
+        samples.probable,
         log_loss=column(samples.log_loss),
         brier=column(samples.brier),
         confidence=column(samples.confidence),
         true_rank=column(samples.true_rank),
-        bins={},
+        attributes={name: values[rows] for name, values in samples.attributes.items()},
     )
+
+
+def _in_order(samples: Samples, order: list[int]) -> Samples:
+    """Put classes in another order: first the one at ``order[0]``."""
+    if order == sorted(order):
+        return replace(samples, bins={})
+    several = samples.y_true.ndim == 2  # noqa: PLR2004 - (n, L)
+    position = np.argsort(np.array(order))
+    y_true, y_pred = (one[:, order] if several else position[one] for one in (samples.y_true, samples.y_pred))
+    scores = None if samples.scores is None else samples.scores[:, order]
+    return replace(samples, y_true=y_true, y_pred=y_pred, scores=scores, bins={})

@@ -15,18 +15,9 @@ from evalkit.catalogue import METRICS
 from evalkit.compare import Pair
 from evalkit.display import show
 from evalkit.errors import listed
-from evalkit.gates.judging import (
-    DEFAULT_ALPHA,
-    check_of,
-    check_rule,
-    exact_drop,
-    incomparable,
-    unknown,
-    unknown_baseline,
-    unknown_run,
-)
+from evalkit.gates.case import Case, support_of, unknown_baseline
+from evalkit.gates.judging import DEFAULT_ALPHA, check_of, check_rule, exact_drop
 from evalkit.gates.plan import PlannedGate
-from evalkit.result import EvalResult
 from evalkit.rows import MIN_SUPPORT, MetricRow, RowKey, describe
 from evalkit.rules import clears
 from evalkit.uncertainty import normal_quantile
@@ -57,27 +48,24 @@ class Limit:
     alpha: float
 
 
-def check_family(
-    result: EvalResult, planned: PlannedGate, rule: Rule, limit: float, compared: Pair | None
-) -> Check:
+def check_family(case: Case, planned: PlannedGate, rule: Rule, limit: float) -> Check:
     """Judge one limit of a gate over all classes, or all slices of a column."""
     gate, dropping = planned.gate, rule in ("max_drop", "min_gain")
-    keys = planned.members(result.rows())
-    if gate.require == "each":
-        found = _each(result, planned, keys, rule, limit, compared)
+    keys = planned.members(case.rows(planned.key[0], _LEVEL))
+    problem = case.blocked(comparing=gate.compares)
+    if problem is not None:
+        found = _family((), "cannot_judge", *problem)
+    elif gate.require == "each":
+        found = _each(case, planned, keys, rule, limit)
     else:
         bound = Limit(
             -limit if rule == "min_gain" else limit,
             rule == "min",
-            compared if dropping else None,
+            case.compared if dropping else None,
             gate.min_support or MIN_SUPPORT,
             gate.alpha or DEFAULT_ALPHA,
         )
-        problem = _blocked(result, compared, dropping=dropping)
-        if problem is not None:
-            found = _family((), "cannot_judge", *problem)
-        else:
-            found = judge_family(result, keys, bound, pointwise=gate.judge == "point")
+        found = judge_family(case, keys, bound, pointwise=gate.judge == "point")
     subject = describe(planned.key)
     found["sentence"] = f"{subject}: {found['sentence']}"
     judge = gate.judge or ("each" if gate.require else "interval")
@@ -85,7 +73,7 @@ def check_family(
 
 
 def judge_family(
-    result: EvalResult, keys: Sequence[RowKey], limit: Limit, *, pointwise: bool = False
+    case: Case, keys: Sequence[RowKey], limit: Limit, *, pointwise: bool = False
 ) -> dict[str, Any]:
     """Judge all members together: failed where one is outside at Holm's adjusted level, else passed.
 
@@ -93,12 +81,12 @@ def judge_family(
     measured at all, nothing can be judged.
 
     Args:
-        result: The candidate.
+        case: What is judged.
         keys: The members' rows.
         limit: The rule.
         pointwise: Judge each member's value, uncorrected.
     """
-    found = [_member(result, key, limit, pointwise=pointwise) for key in keys]
+    found = [_member(case, key, limit, pointwise=pointwise) for key in keys]
     blocked = [(key, one) for key, one in zip(keys, found, strict=True) if one.reason not in _OUTSIDE]
     if blocked:
         key, one = blocked[0]
@@ -126,24 +114,20 @@ def _summary(found: Sequence[Member], keys: Sequence[RowKey], judged: Sequence[i
 
 
 def _each(
-    result: EvalResult,
-    planned: PlannedGate,
-    keys: Sequence[RowKey],
-    rule: Rule,
-    limit: float,
-    compared: Pair | None,
+    case: Case, planned: PlannedGate, keys: Sequence[RowKey], rule: Rule, limit: float
 ) -> dict[str, Any]:
     """Judge every member for itself, uncorrected; the worst outcome counts."""
-    checks = [check_rule(result, replace(planned, key=key), rule, limit, compared) for key in keys]
+    checks = [check_rule(case, replace(planned, key=key), rule, limit) for key in keys]
     if not checks:
         return _family((), "cannot_judge", "missing", "the run does not have such rows")
+    rows = case.rows(planned.key[0], _LEVEL)
     members = tuple(
         Member(
             class_name=check.class_name,
             slice=check.slice,
             value=check.value,
             drop=check.drop,
-            support=0 if (row := result.rows().get(key)) is None else _support(row),
+            support=0 if (row := rows.get(key)) is None else support_of(row),
             outcome=check.outcome,
             reason=check.reason,
         )
@@ -153,14 +137,6 @@ def _each(
     of = [check for check in checks if check.outcome == outcome]
     text = f"all {len(checks)} passed" if outcome == "passed" else of[0].sentence
     return _family(members, outcome, of[0].reason, text)
-
-
-def _blocked(result: EvalResult, compared: Pair | None, *, dropping: bool) -> tuple[str, str] | None:
-    """Return what keeps every member from being judged."""
-    problem = unknown_run(result)
-    if problem is None and dropping:
-        problem = ("no_baseline", "there is no baseline") if compared is None else incomparable(compared)
-    return problem
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -177,30 +153,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
 _OUTSIDE = ("", "insufficient")
 
 
-def _member(result: EvalResult, key: RowKey, limit: Limit, *, pointwise: bool) -> Member:
-    row = result.rows().get(key)
+def _member(case: Case, key: RowKey, limit: Limit, *, pointwise: bool) -> Member:
+    row = case.row(key, _LEVEL)
     named: dict[str, Any] = {
         "class_name": key[3],
         "slice": None if key[4] is None else dict(key[4]),
         "value": None if row is None else row.value,
-        "support": 0 if row is None else _support(row),
+        "support": 0 if row is None else support_of(row),
     }
-    problem = unknown(result, row, 0)
-    if row is not None and row.value is None and _support(row) < max(limit.support, 1):
+    problem = case.unknown(key, row, 0)
+    if row is not None and row.value is None and support_of(row) < max(limit.support, 1):
         problem = None  # nothing was there to measure, which is the fewest samples of all
     if problem is not None:
         return Member(**named, reason=problem[0])
     assert row is not None
-    if _support(row) < limit.support:
+    if support_of(row) < limit.support:
         return Member(**named, reason="insufficient")
     value, p_value = _evidence(row, key, limit, pointwise=pointwise)
     if p_value is None:
         return Member(**named, reason="no_interval")
     return Member(**named, drop=None if limit.compared is None else value, p_value=p_value)
-
-
-def _support(row: MetricRow) -> int:
-    return row.n_samples if row.denominator is None else row.denominator
 
 
 def _evidence(

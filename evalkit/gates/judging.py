@@ -1,23 +1,20 @@
 """One row against one limit: the value, its interval, or its distance from the baseline."""
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from evalkit.catalogue import NO_INTERVAL_TEXTS, UNDEFINED_TEXTS
-from evalkit.compare import Pair
-from evalkit.count_rows import count_rows, margins_of, members_of
+from evalkit.catalogue import NO_INTERVAL_TEXTS, is_of_flips
+from evalkit.compare.gap import Gap
 from evalkit.display import show, tell_apart
-from evalkit.errors import listed
+from evalkit.gates.case import Case, unknown_baseline
 from evalkit.gates.plan import PlannedGate
-from evalkit.result import EvalResult
+from evalkit.gates.power import power_of
 from evalkit.rows import MIN_SUPPORT, MetricRow, RowKey, describe
 from evalkit.rules import judge_drop, judge_limit
-from evalkit.verdict import Check, Outcome, Rule
+from evalkit.uncertainty.power import Design
+from evalkit.verdict import Check, Outcome, Power, Rule
 
-MAX_UNREADABLE = 0.01
 DEFAULT_ALPHA = 0.025
 _REASONS: dict[Outcome, str] = {
     "passed": "clears",
@@ -34,28 +31,18 @@ _LINKS: dict[Outcome, str] = {
 }
 
 
-def check_rule(
-    result: EvalResult, planned: PlannedGate, rule: Rule, limit: float, compared: Pair | None
-) -> Check:
+def check_rule(case: Case, planned: PlannedGate, rule: Rule, limit: float) -> Check:
     """Judge one limit of one gate."""
     gate = planned.gate
     dropping = rule in ("max_drop", "min_gain")
     judge = gate.judge or ("guard" if dropping else "point")
     support = gate.min_support or MIN_SUPPORT
-    level = 1 - 2 * (gate.alpha or DEFAULT_ALPHA)
+    design = Design(judge, gate.alpha or DEFAULT_ALPHA)
     if dropping:
         allowed = limit if rule == "max_drop" else -limit
-        found = _drop(result, planned.key, allowed, compared, judge=judge, level=level, support=support)
+        found = _drop(case, planned.key, allowed, design=design, support=support)
     else:
-        found = _limit(
-            result,
-            planned.key,
-            limit,
-            at_least=rule == "min",
-            judge=judge,
-            level=level,
-            support=support,
-        )
+        found = _limit(case, planned.key, limit, at_least=rule == "min", design=design, support=support)
     if found["outcome"] == "inconclusive" and gate.on_inconclusive == "fail":
         found = {**found, "outcome": "failed", "reason": "inconclusive"}
     return check_of(planned, rule, limit, judge, found)
@@ -78,57 +65,16 @@ def check_of(planned: PlannedGate, rule: Rule, limit: float, judge: str, found: 
     )
 
 
-def interval_at(result: EvalResult, row: MetricRow, level: float) -> tuple[float, float] | None:
-    """Return a row's interval at the gate's own level; None where there is none.
-
-    Rows of counts are computed again; of others the document's interval is taken if its level is the same.
-    """
-    if row.low is None or row.high is None or row.level is None:
-        return None
-    if math.isclose(row.level, level):
-        return row.low, row.high
-    counts = _counts(result, row)
-    if counts is None or row.method not in ("wilson", "wilson-jaccard", "wilson-effective", "normal"):
-        return None
-    measures = replace(
-        result.measures,
-        asked=((row.metric, row.params),),
-        averages=() if row.average is None else (row.average,),
-        level=level,
-    )
-    # Averages of a slice are over the whole run's classes.
-    whole = None if result.confusion is None else margins_of(result.confusion.matrix, measures.task)
-    members = None if whole is None else members_of(whole, measures)
-    rows = count_rows(counts, result.class_names, measures, members=members)
-    again = {found.key: found for found in rows}
-    found = again.get(replace(row, slice=None).key)
-    return None if found is None or found.low is None or found.high is None else (found.low, found.high)
-
-
-def _counts(result: EvalResult, row: MetricRow) -> Any:
-    """Return the counts that a row comes from, shape (K, K) or (L, 2, 2); None where they are not there."""
-    if row.slice is None:
-        return None if result.confusion is None else result.confusion.matrix
-    found = [one for one in result.slices if one.slice == row.slice]
-    return result.counts_of_slice(found[0]).matrix if found else None
-
-
 def _limit(
-    result: EvalResult,
-    key: RowKey,
-    limit: float,
-    *,
-    at_least: bool,
-    judge: str,
-    level: float,
-    support: int,
+    case: Case, key: RowKey, limit: float, *, at_least: bool, design: Design, support: int
 ) -> dict[str, Any]:
-    row = result.rows().get(key)
-    problem = unknown(result, row, support)
+    judge, level = design.judge, _level(design)
+    row = case.row(key, level)
+    problem = case.blocked(comparing=is_of_flips(key[0])) or case.unknown(key, row, support)
     if problem is not None:
         return _found(key, "cannot_judge", *problem)
     assert row is not None
-    interval = None if judge == "point" else interval_at(result, row, level)
+    interval = None if judge == "point" else case.interval(row, level)
     outcome = judge_limit(judge, row.value, interval, limit, at_least=at_least)
     if row.bound and row.value is not None:
         value = row.value
@@ -150,29 +96,20 @@ def _limit(
     return _found(key, outcome, _REASONS[outcome], sentence, value=row.value, interval=interval, level=level)
 
 
-def _drop(
-    result: EvalResult,
-    key: RowKey,
-    allowed: float,
-    compared: Pair | None,
-    *,
-    judge: str,
-    level: float,
-    support: int,
-) -> dict[str, Any]:
-    if compared is None:
-        return _found(key, "cannot_judge", "no_baseline", "there is no baseline")
-    problem = unknown(result, result.rows().get(key), support)
-    problem = problem or incomparable(compared)
-    mine, theirs = (None, None) if problem else compared.rows(key)
+def _drop(case: Case, key: RowKey, allowed: float, *, design: Design, support: int) -> dict[str, Any]:
+    judge, level, compared = design.judge, _level(design), case.compared
+    problem = case.blocked(comparing=True) or case.unknown(key, case.row(key, level), support)
+    mine, theirs = (None, None) if problem or compared is None else compared.rows(key)
     if problem is None:
-        problem = unknown(result, mine, support) or unknown_baseline(theirs)
+        problem = case.unknown(key, mine, support) or unknown_baseline(theirs)
     if problem is not None:
         return _found(key, "cannot_judge", *problem, value=None if mine is None else mine.value)
+    assert compared is not None
     assert mine is not None
     assert theirs is not None
     drop = exact_drop(mine, theirs)
-    interval = None if judge == "point" else _drop_interval(compared, mine, key, level)
+    gap = compared.gap(key, level=level)
+    interval = None if judge == "point" else _drop_interval(gap, mine)
     outcome = judge_drop(judge, drop, interval, allowed)
     bound = (mine.bound or 0.0) + (theirs.bound or 0.0)
     if bound and not _whatever_the_bins_hide(
@@ -184,7 +121,15 @@ def _drop(
         text = "there is no interval of the difference (judge: point needs none)"
         return _found(key, outcome, "no_interval", text, **values)
     sentence = _drop_sentence(key, mine, theirs, drop, allowed, outcome, interval)
-    return _found(key, outcome, _REASONS[outcome], sentence, **values, interval=interval, level=level)
+    power = power_of(gap, design, allowed, level=level)
+    return _found(
+        key, outcome, _REASONS[outcome], sentence, **values, interval=interval, level=level, power=power
+    )
+
+
+def _level(design: Design) -> float:
+    """Return the level of the interval that is judged."""
+    return 1 - 2 * design.alpha
 
 
 def _whatever_the_bins_hide(outcome: Callable[[float], Outcome], bound: float) -> bool:
@@ -200,8 +145,7 @@ def _hidden(bound: float) -> str:
     return f"its value comes from bins and is known within {bound:.1e}, too near to the limit"
 
 
-def _drop_interval(compared: Pair, mine: MetricRow, key: RowKey, level: float) -> tuple[float, float] | None:
-    gap = compared.gap(key, level=level)
+def _drop_interval(gap: Gap, mine: MetricRow) -> tuple[float, float] | None:
     if gap.bounds is None:
         return None
     low, high = gap.bounds
@@ -244,57 +188,6 @@ def _exact(row: MetricRow) -> Fraction:
     return Fraction(repr(row.value))
 
 
-def unknown(result: EvalResult, row: MetricRow | None, support: int) -> tuple[str, str] | None:
-    """Return why a row cannot be judged at all, as a slug and a sentence; None where it can."""
-    problem = unknown_run(result)
-    if problem is not None or row is not None:
-        return problem if row is None else problem or _unknown_value(row, support)
-    return "missing", "the run does not have this row"
-
-
-def incomparable(compared: Pair) -> tuple[str, str] | None:
-    """Return what keeps two runs from being compared."""
-    if compared.same_model:
-        return "same_model", "the baseline is the same model on the same inputs"
-    if compared.differences:
-        return "incomparable", f"the baseline answers another question: {listed(compared.differences)}"
-    return None
-
-
-def unknown_run(result: EvalResult) -> tuple[str, str] | None:
-    """Return why nothing of a run can be judged."""
-    if not result.valid:
-        return "invalid_run", "the run is invalid"
-    if result.partial is not None:
-        return "partial", f"only {result.partial.limit} of {result.partial.of} samples were evaluated"
-    unreadable, found = result.data.get("n_unreadable") or 0, result.data.get("n_samples") or 0
-    if unreadable > MAX_UNREADABLE * found:
-        return "unreadable", f"{unreadable} of {found} samples could not be read, over 1 %"
-    return None
-
-
-def _unknown_value(row: MetricRow, support: int) -> tuple[str, str] | None:
-    if row.value is None:
-        return "undefined", f"the value is undefined ({_why(row)})"
-    behind = row.n_samples if row.denominator is None else row.denominator
-    if (row.slice is not None or row.class_name is not None) and behind < support:
-        return "insufficient", f"{behind} samples are too few, {support} are needed"
-    return None
-
-
-def unknown_baseline(row: MetricRow | None) -> tuple[str, str] | None:
-    """Return why the baseline's row cannot be compared with."""
-    if row is None:
-        return "missing", "the baseline does not have this row"
-    if row.value is None:
-        return "undefined", f"the baseline's value is undefined ({_why(row)})"
-    return None
-
-
-def _why(row: MetricRow) -> str:
-    return UNDEFINED_TEXTS.get(row.undefined or "", str(row.undefined))
-
-
 def _no_interval(row: MetricRow, level: float) -> str:
     if row.no_interval is not None:
         return f"it has no interval: {NO_INTERVAL_TEXTS.get(row.no_interval, row.no_interval)}"
@@ -312,6 +205,7 @@ def _found(
     drop: float | None = None,
     interval: tuple[float, float] | None = None,
     level: float | None = None,
+    power: Power | None = None,
 ) -> dict[str, Any]:
     if outcome == "cannot_judge":
         sentence = f"{describe(key)} cannot be judged: {sentence}"
@@ -326,6 +220,7 @@ def _found(
         "low": low,
         "high": high,
         "level": level if interval else None,
+        "power": power,
     }
 
 

@@ -7,6 +7,9 @@ from typing import Any
 from evalkit.catalogue import Metric, find_metric
 from evalkit.display import quoted
 from evalkit.errors import SpecificationError, listed, nearest
+from evalkit.metrics.estimands import Params
+from evalkit.metrics.prevalence import REWEIGHTED, STATED
+from evalkit.result import EvalResult
 from evalkit.rows import RowKey, asked_metric, bin_names, describe, possible_keys, row_key
 from evalkit.spec import GateSpec, KeyPath, SourceMap
 
@@ -73,6 +76,13 @@ def plan_gates(
     )
 
 
+def stored_slices(result: EvalResult) -> list[Any]:
+    """Return a run's slices as in its specification."""
+    data = result.spec.get("data")
+    found = data.get("slices") if isinstance(data, dict) else None
+    return found if isinstance(found, list) else []
+
+
 def _find_row(
     gate: GateSpec,
     class_names: Sequence[str],
@@ -91,19 +101,31 @@ def _find_row(
         raise source.error(
             (*path, "class"), f"unknown class {quoted(gate.class_)}{nearest(gate.class_, class_names)}"
         )
-    for name in ("k", "beta"):
-        if getattr(gate, name) is not None and name not in metric.params:
-            raise source.error((*path, name), f"{metric.slug} has no parameter {name}")
-    _, params = asked_metric(metric.slug, k=gate.k, beta=gate.beta)
-    shared: dict[str, Any] = {"params": params, "slice_": gate.slice}
+    shared: dict[str, Any] = {"params": _params(gate, metric, source, path), "slice_": gate.slice}
     key = row_key(metric.slug, average=gate.average, class_name=gate.class_, **shared)
-    if gate.slice is not None and metric.needs != "counts":
+    if gate.slice is not None and (metric.needs not in ("counts", "flips")):
         raise source.error((*path, "slice"), f"{metric.slug} is not computed in slices")
+    if gate.slice is not None and gate.class_ is not None and metric.needs == "flips":
+        raise source.error((*path, "class"), f"{metric.slug} has no value for a class of a slice")
     names = [*class_names, ANY] if gate.class_ == ANY else class_names
     if key not in possible_keys(metric, names, task=task, **shared):
         hint = _candidates(metric, class_names, task)
         raise source.error(path, f"{describe(key)} is no row of a {task} run", hint=hint)
     return key
+
+
+def _params(gate: GateSpec, metric: Metric, source: SourceMap, path: KeyPath) -> Params:
+    """Return the parameters of the row: those that were said, else the metric's defaults."""
+    for name in ("k", "beta", "bins"):
+        if getattr(gate, name) is not None and name not in metric.params:
+            raise source.error((*path, name), f"{metric.slug} has no parameter {name}")
+    if gate.prevalence is None:
+        return asked_metric(metric.slug, k=gate.k, beta=gate.beta, bins=gate.bins)[1]
+    if metric.slug not in REWEIGHTED or gate.average is not None or gate.slice is not None:
+        raise source.error(
+            (*path, "prevalence"), f"re-weighted are {listed(REWEIGHTED)}, of the whole run or one class"
+        )
+    return STATED
 
 
 def _check_slice(gate: GateSpec, slices: Sequence[Any], source: SourceMap, path: KeyPath) -> None:

@@ -1,15 +1,15 @@
 """Inference: eval mode, inference mode, our own batch list, and the only border from tensors to arrays."""
 
 from evalkit.inference.batches import batch_list, iterate_batches
-from evalkit.inference.loop import Inference, predict, relabelled
+from evalkit.inference.loop import Inference, Predictor, relabelled
 from evalkit.inference.mode import evaluation_mode, pick_device
 
 __all__ = [
     "Inference",
+    "Predictor",
     "batch_list",
     "evaluation_mode",
     "iterate_batches",
     "pick_device",
-    "predict",
     "relabelled",
 ]

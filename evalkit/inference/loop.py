@@ -1,7 +1,7 @@
 """The loop: batches in, predictions out, each sample exactly once or no number at all."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.checkpoints.data import dtype_name
-from evalkit.datasets import Inputs, Source, Unreadable
+from evalkit.datasets import Batch, Inputs, Unreadable
 from evalkit.decide import Decision
 from evalkit.digests import OrderFreeDigest, array_items
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
-from evalkit.inference.batches import iterate_batches, moved, tensors_of
+from evalkit.inference.batches import moved, tensors_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
 from evalkit.inference.statistics import InputStatistics
 from evalkit.labels import check_range
@@ -61,69 +61,85 @@ class Inference:
             )
 
 
-def predict(
-    model: Callable[..., object],
-    source: Source,
-    batches: Sequence[Index],
-    *,
-    decision: Decision,
-    n_outputs: int,
-    select: int | str | None,
-    default_select: str | None = None,
-    valid: Index | None = None,
-    device: torch.device,
-    dtype: torch.dtype | None,
-    workers: int,
-    exclude: bool,
-    state: Inference,
-) -> Iterator[PredictionBatch]:
-    """Run the model over a batch list and yield host arrays.
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A model that takes batches and gives host arrays; in eval mode and inference mode already.
 
-    Args:
-        model: In eval mode and inference mode already.
-        source: The samples.
-        batches: Positions, batch by batch.
+    Attributes:
+        model: What is called.
         decision: The rule from scores to classes.
         n_outputs: Columns that the model returns.
-        valid: Which of them count; None for all.
         select: Which part of the model's output holds the scores.
         default_select: The same where ``select`` is None and the output is no tensor.
+        valid: Which outputs count; None for all.
+        order: The output of each of the data's classes, where these come in another order; else None.
         device, dtype: Where the model is, and its floating type.
-        workers: Loader processes.
         exclude: Leave samples out that cannot be read; otherwise all of them are collected and refused.
         state: Filled on the way.
-
-    Raises:
-        DataError: Samples cannot be read.
-        InvalidRunError: The forward pass raised, or its outputs cannot be scored.
     """
-    for position, batch in enumerate(iterate_batches(source, batches, workers=workers)):
+
+    model: Callable[..., object]
+    decision: Decision
+    n_outputs: int
+    select: int | str | None
+    device: torch.device
+    dtype: torch.dtype | None
+    exclude: bool
+    state: Inference
+    default_select: str | None = None
+    valid: Index | None = None
+    order: Index | None = None
+
+    def take(self, position: int, batch: Batch) -> PredictionBatch | None:
+        """Run the model over one batch; None where none of it can be used.
+
+        Args:
+            position: Of the batch.
+            batch: The samples.
+
+        Raises:
+            DataError: A label is outside the classes.
+            InvalidRunError: The forward pass raised, or its outputs cannot be scored.
+        """
+        state, decision = self.state, self.decision
         state.modes.update(batch.modes)
         state.unreadable += batch.unreadable
         np.add.at(state.seen, [lost.index for lost in batch.unreadable], 1)
-        if not len(batch.index) or (state.unreadable and not exclude):
-            continue  # what else cannot be read is still of interest, numbers are not
-        y_true = relabelled(batch.y_true, valid, n_classes=n_outputs, where="the data", index=batch.index)
-        inputs = moved(batch.inputs, device, dtype)
+        if not len(batch.index) or (state.unreadable and not self.exclude):
+            return None  # what else cannot be read is still of interest, numbers are not
+        labels = _in_order(batch.y_true, self.order)
+        y_true = relabelled(labels, self.valid, n_classes=self.n_outputs, where="the data", index=batch.index)
+        inputs = moved(batch.inputs, self.device, self.dtype)
         fed = [_host(value) for value in tensors_of(inputs)]
         state.inputs += OrderFreeDigest.of(array_items(fed))
         state.statistics.add(fed[0])
-        scores = selected(_forward(model, inputs, position, batch.index), select, default_select)
+        answer = _forward(self.model, inputs, position, batch.index)
+        scores = selected(answer, self.select, self.default_select)
         single = decision.positive is not None
-        outputs = host_array(scores, n_samples=len(batch.index), n_classes=n_outputs, single=single)
+        outputs = host_array(scores, n_samples=len(batch.index), n_classes=self.n_outputs, single=single)
         check_finite(outputs, batch.index)
         if decision.output == "probabilities":
             check_probabilities(outputs, batch.index, exclusive=decision.task != "multilabel")
         outputs = decision.two_columns(outputs)
-        outputs = outputs if valid is None else outputs[:, valid]
+        outputs = outputs if self.valid is None else outputs[:, self.valid]
         y_pred, n_ties = decision.decide(outputs)
         np.add.at(state.seen, batch.index, 1)
         state.n_ties += n_ties
         state.output_dtype = dtype_name(scores.dtype)
         state.input_cast = _cast(tensors_of(batch.inputs), tensors_of(inputs))
-        yield PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
-    if state.unreadable and not exclude:
-        raise unreadable_error(state.unreadable, sum(len(batch) for batch in batches))
+        return PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
+
+    def check_readable(self) -> None:
+        """Raise DataError where a sample could not be read and must not be left out."""
+        if self.state.unreadable and not self.exclude:
+            raise unreadable_error(self.state.unreadable, len(self.state.seen))
+
+
+def _in_order(labels: NDArray[Any], order: Index | None) -> NDArray[Any]:
+    """Return class indices, or the columns of label sets, in the order of the model's outputs."""
+    if order is None:
+        return labels
+    return labels[:, np.argsort(order)] if labels.ndim == 2 else order[labels]  # noqa: PLR2004 - (n, L)
 
 
 def relabelled(

@@ -13,6 +13,9 @@ from evalkit.metrics.margins import Array
 from evalkit.metrics.ratios import Floats, Mask
 
 _TOLERANCE = 1e-9
+# The metrics that can be re-weighted, and the parameters of their rows.
+REWEIGHTED = ("accuracy", "precision", "npv")
+STATED: Mapping[str, str] = {"prevalence": "stated"}
 
 
 def stated_shares(

@@ -48,7 +48,7 @@ class Ranked:
         Raises:
             ValueError: Shapes differ or a score is NaN.
         """
-        truth, values = _samples(positive, score)
+        truth, values = checked(positive, score)
         sides = [np.unique(values[side], return_counts=True) for side in (truth, ~truth)]
         scores = np.unique(np.concatenate([side[0] for side in sides]))
         counts = np.zeros((2, scores.size), np.int64)
@@ -124,7 +124,7 @@ def average_precision(ranked: Ranked) -> Estimate:
     if not n_positives:
         return Estimate(math.nan, NO_POSITIVES)
     if ranked.exact:
-        return Estimate(float((ranked.positives * _precision(ranked)).sum()) / n_positives)
+        return Estimate(float((ranked.positives * precisions(ranked)).sum()) / n_positives)
     low, high = _average_precision_range(ranked)
     return Estimate((low + high) / 2, bound=(high - low) / 2)
 
@@ -189,29 +189,10 @@ def delong_variance(ranked: Ranked) -> float:
     if min(n_positives, n_negatives) < 2:  # noqa: PLR2004
         return math.nan
     auc = roc_auc(ranked).value
-    of_positives, of_negatives = _placements(ranked)
+    of_positives, of_negatives = placements(ranked)
     between_positives = float((ranked.positives * (of_positives - auc) ** 2).sum()) / (n_positives - 1)
     between_negatives = float((ranked.negatives * (of_negatives - auc) ** 2).sum()) / (n_negatives - 1)
     return between_positives / n_positives + between_negatives / n_negatives
-
-
-def auc_influence(positive: ArrayLike, score: ArrayLike) -> tuple[float, Floats]:
-    """Return the AUC and each sample's influence on it, float64, shape (n,), with mean 0.
-
-    Var(auc) is about ``(influence**2).sum() / n**2``: the placements of ``delong_variance``, without its
-    m / (m - 1). The influence on a mean of AUCs over the same samples is the mean of the influences.
-    NaN throughout without positives or without negatives.
-    """
-    truth, values = _samples(positive, score)
-    ranked = Ranked.of(truth, values)
-    auc = roc_auc(ranked).value
-    if math.isnan(auc):
-        return auc, np.full(values.shape, np.nan)
-    of_positives, of_negatives = _placements(ranked)
-    group = np.searchsorted(-ranked.scores, -values.astype(np.float64))
-    of_positives = (of_positives - auc) * (values.size / ranked.n_positives)
-    of_negatives = (of_negatives - auc) * (values.size / ranked.n_negatives)
-    return auc, np.where(truth, of_positives[group], of_negatives[group])
 
 
 def roc_curve(ranked: Ranked, *, max_points: int = 200) -> Curve:
@@ -246,7 +227,7 @@ def pr_curve(ranked: Ranked, *, max_points: int = 200) -> Curve:
     """
     if not ranked.n_positives:
         return {"recall": [], "precision": [], "threshold": []}
-    recall, precision = ranked.tp / ranked.n_positives, _precision(ranked)
+    recall, precision = ranked.tp / ranked.n_positives, precisions(ranked)
     kept = _thinned(recall, precision, max_points)
     return {
         "recall": recall[kept].tolist(),
@@ -310,7 +291,7 @@ def _merits(
     tp, fp, n_positives, n_negatives = ranked.tp, ranked.fp, ranked.n_positives, ranked.n_negatives
     merits: dict[str, Floats] = {}
     if n_positives:
-        recall, precision = tp / n_positives, _precision(ranked)
+        recall, precision = tp / n_positives, precisions(ranked)
         merits["max_f1"] = 2 * tp / (tp + fp + n_positives)
         if n_negatives:  # in integers, so that equal merits are equal
             merits["youden"] = (tp * n_negatives - fp * n_positives).astype(np.float64)
@@ -329,7 +310,8 @@ def _point(ranked: Ranked, name: str, group: int) -> Point:
     return {"name": name, "threshold": float(ranked.scores[group]), **counts}
 
 
-def _samples(positive: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+def checked(positive: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    """Return truth and scores as arrays of one shape (n,); ValueError where they are none, or hold NaN."""
     truth, values = np.asarray(positive, np.bool_), np.asarray(score)
     if values.dtype not in (np.float32, np.float64):  # float32 stays: it sorts in half the time
         values = values.astype(np.float64)
@@ -351,11 +333,12 @@ def _divide(numerator: Counts, denominator: Counts) -> Floats:
     return numerator / np.maximum(denominator, 1)
 
 
-def _precision(ranked: Ranked) -> Floats:
+def precisions(ranked: Ranked) -> Floats:
+    """Return the precision at each group's score, shape (g,)."""
     return _divide(ranked.tp, ranked.tp + ranked.fp)
 
 
-def _placements(ranked: Ranked) -> tuple[Floats, Floats]:
+def placements(ranked: Ranked) -> tuple[Floats, Floats]:
     """Return the share of negatives under a positive of each group, and of positives over a negative."""
     below = ranked.n_negatives - ranked.fp + ranked.negatives / 2
     above = ranked.tp - ranked.positives / 2

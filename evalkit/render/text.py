@@ -29,6 +29,7 @@ def render_text(view: ReportView) -> str:
     if view.gates:
         lines = [[gate.word, gate.sentence] for gate in view.gates]
         parts.append(table(["gate", ""], lines, numeric=False))
+        parts += [f"  gate {gate.number}: {gate.power}" for gate in view.gates if gate.power]
     parts.append(f"  {view.signature}")
     return "\n".join(parts) + "\n"
 

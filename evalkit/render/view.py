@@ -71,6 +71,7 @@ class PointView:
 class GateView:
     """One judged limit."""
 
+    number: str
     anchor: str
     state: str
     word: str
@@ -78,6 +79,7 @@ class GateView:
     rule: str
     sentence: str
     advisory: bool
+    power: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,9 @@ def _heading(result: EvalResult, verdict: Verdict | None, state: str) -> str:
     n_checks = sum(not check.advisory for check in verdict.checks)
     if state == "passed":
         return f"{name}: all {n_checks} gates passed" if n_checks > 1 else f"{name}: the gate passed"
+    if verdict.warned and not verdict.counted("failed"):
+        n = len(verdict.warnings)
+        return f"{name}: {n} warning{'s' if n > 1 else ''}, which count as failures (--strict)"
     found = [(verdict.counted(outcome), _STATE_WORDS[outcome]) for outcome in _OPEN]
     first, *others = [(count, word) for count, word in found if count]
     rest = "".join(f", {count} {word}" for count, word in others)
@@ -206,7 +211,8 @@ def _summary(result: EvalResult) -> str:
 
 
 def _notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
-    notices = [visible(text, limit=MAX_TEXT) for text in verdict.warnings] if verdict else []
+    said = [] if verdict is None else [*(f"Warning: {text}" for text in verdict.warnings), *verdict.notes]
+    notices = [visible(text, limit=MAX_TEXT) for text in said]
     if result.partial is not None:
         notices.append(f"Partial: {result.partial.limit} of {result.partial.of} samples were evaluated.")
     data = result.data
@@ -333,6 +339,7 @@ def _gate_view(check: Check) -> GateView:
         rule += f", by {check.judge}"
     word = _STATE_WORDS[check.outcome] + (", advisory" if check.advisory else "")
     return GateView(
+        str(check.gate + 1),
         f"gate-{check.gate + 1}",
         check.outcome,
         word,
@@ -340,6 +347,7 @@ def _gate_view(check: Check) -> GateView:
         rule,
         visible(check.sentence, limit=MAX_TEXT),
         check.advisory,
+        "" if check.power is None else visible(check.power.sentence, limit=MAX_TEXT),
     )
 
 

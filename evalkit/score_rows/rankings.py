@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.catalogue import METRICS
+from evalkit.metrics.influence import auc_influence
 from evalkit.metrics.ranking import (
     Ranked,
-    auc_influence,
     average_precision,
     average_precision_of,
     coarsened,

@@ -5,6 +5,7 @@ from evalkit.spec.load import (
     GateFile,
     Loaded,
     Override,
+    SlicesSpec,
     load_gate_file,
     load_specification,
     validate_gates,
@@ -13,6 +14,8 @@ from evalkit.spec.load import (
 )
 from evalkit.spec.paths import resolve_path
 from evalkit.spec.schema import (
+    BaselineCheckpoint,
+    CompareSpec,
     DataSpec,
     GateSpec,
     MetricsSpec,
@@ -26,6 +29,8 @@ from evalkit.spec.schema import (
 from evalkit.spec.source import KeyPath, SourceMap, format_path
 
 __all__ = [
+    "BaselineCheckpoint",
+    "CompareSpec",
     "DataSpec",
     "GateFile",
     "GateSpec",
@@ -37,6 +42,7 @@ __all__ = [
     "PreprocessSpec",
     "RunSpec",
     "SliceSpec",
+    "SlicesSpec",
     "SourceMap",
     "Specification",
     "ThresholdFrom",

@@ -38,6 +38,8 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
             raise source.error((*path, "judge"), f"{gate.judge} cannot judge {name}: {' or '.join(judges)}")
         if name in _COMPARING and metric.greater_is_better is None:
             raise source.error((*path, name), f"{metric.slug} has no direction, so it cannot drop")
+        if name in _COMPARING and metric.needs == "flips":
+            raise source.error((*path, name), f"{metric.slug} compares by itself: say max")
     _check_family(gate, rules, path, source)
     for name, limit in rules.items():
         low, high = _range(metric, drop=name in _COMPARING)
@@ -111,9 +113,9 @@ def _check_valid(spec: Specification, source: SourceMap) -> None:
 def check_comparable(gates: Sequence[GateSpec], source: SourceMap, *, hint: str) -> None:
     """Refuse gates that compare, where there is no baseline."""
     for index, gate in enumerate(gates):
-        for name in _COMPARING:
-            if getattr(gate, name) is not None:
-                raise source.error(("gates", index, name), "needs a baseline", hint=hint)
+        if gate.compares:
+            name = next((name for name in _COMPARING if getattr(gate, name) is not None), "metric")
+            raise source.error(("gates", index, name), "needs a baseline", hint=hint)
 
 
 def _check_preprocess(spec: Specification, source: SourceMap) -> None:
@@ -136,9 +138,11 @@ def check_normalisation(declared: PreprocessSpec, path: KeyPath, source: SourceM
 def _check_names(spec: Specification, source: SourceMap) -> None:
     for index, name in enumerate(spec.metrics.names if spec.metrics.names != "default" else ()):
         try:
-            find_metric(name)
+            metric = find_metric(name)
         except SpecificationError as error:
             raise source.error(("metrics", "names", index), error.message) from error
+        if metric.needs == "flips":
+            raise source.error(("metrics", "names", index), f"{name} is of two runs: gate it instead")
 
 
 def _check_threshold(spec: Specification, source: SourceMap) -> None:

@@ -20,7 +20,9 @@ from evalkit.spec.checks import (
 )
 from evalkit.spec.paths import hide_home, is_path_key, rebase_document, rebased, resolve_path
 from evalkit.spec.schema import (
+    BaselineCheckpoint,
     Block,
+    CompareSpec,
     GateSpec,
     MetricsSpec,
     PreprocessSpec,
@@ -65,6 +67,23 @@ class Loaded:
         check_values(spec, source)
         return Loaded(spec, self.source, self.base)
 
+    def beside(self, declared: BaselineCheckpoint) -> "Loaded":
+        """Return the specification of a baseline that is measured over the same samples.
+
+        What it does not say is the candidate's; which weights and pin belong to the candidate's file, and
+        arguments and selection to its factory.
+        """
+        data = self.spec.model_dump(mode="python", by_alias=True, exclude_unset=True)
+        said = declared.model_dump(mode="python", exclude_none=True)
+        own = {"weights", "sha256"} | ({"args", "select"} if declared.factory else set())
+        model = {key: value for key, value in data["model"].items() if key not in own}
+        data = {**data, "name": Path(declared.checkpoint).stem, "model": {**model, **said}}
+        del data["baseline"]
+        source = SourceMap(f"{self.source.name}: baseline", self.source.lines, self.source.flags)
+        spec = _validate(Specification, data, source)
+        check_values(spec, source)
+        return Loaded(spec, self.source, self.base)
+
     def document(self) -> dict[str, Any]:
         """Return the resolved specification as a result holds it: without ``run``, no home in its paths."""
         document = self.spec.model_dump(mode="json", by_alias=True, exclude={"run"})
@@ -78,17 +97,18 @@ class Loaded:
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
 
 
-class _Slices(Block):
+class SlicesSpec(Block):
     """Slices alone."""
 
     slices: tuple[SliceSpec, ...] = ()
 
 
 class GateFile(Block):
-    """What ``evalkit gate --gates FILE`` reads: gates, and optionally a baseline."""
+    """What ``evalkit gate --gates FILE`` reads: gates, and optionally a baseline and how it is compared."""
 
     gates: tuple[GateSpec, ...]
     baseline: str | None = None
+    compare: CompareSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +185,7 @@ def validate_metrics(
 ) -> tuple[MetricsSpec, tuple[SliceSpec, ...]]:
     """Validate a metrics block and slices outside a specification; SpecificationError names the key."""
     metrics = _validate(MetricsSpec, declared, SourceMap(where))
-    found = _validate(_Slices, {"slices": list(slices)}, SourceMap(where))
+    found = _validate(SlicesSpec, {"slices": list(slices)}, SourceMap(where))
     check_slices(found.slices, ("slices",), SourceMap(where))
     return metrics, found.slices
 

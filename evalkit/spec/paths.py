@@ -15,6 +15,7 @@ _KEYS = (
     ("data", "root"),
     ("data", "attributes"),
     ("", "baseline"),
+    ("baseline", "checkpoint"),
 )
 _FOLDER = "folder:"
 # Values of path keys that name no path.
@@ -37,6 +38,9 @@ def resolve_path(path: str, base: Path) -> Path:
 
 def rebased(key: str, value: Any, *, start: Path, base: Path) -> Any:
     """Turn a path that is relative to one folder into one relative to another; other values stay."""
+    if key == "baseline" and isinstance(value, dict) and "checkpoint" in value:
+        inner = rebased("baseline.checkpoint", value["checkpoint"], start=start, base=base)
+        return {**value, "checkpoint": inner}
     if not isinstance(value, str) or _VARIABLE.search(value) or value == _WORDS.get(key):
         return value
     prefix = _FOLDER if value.startswith(_FOLDER) else ""

@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from evalkit.catalogue import is_of_flips
+
 
 @dataclass(frozen=True, slots=True)
 class Later:
@@ -186,13 +188,19 @@ class MetricsSpec(Block):
 
 
 class BaselineCheckpoint(Block):
-    """A baseline to be measured in the same command."""
+    """A baseline to be measured in the same command: other weights, and what else its model has of its own.
 
-    available = False
+    A key that is left out is the candidate's; ``weights`` and ``sha256`` belong to one file each.
+    """
 
     checkpoint: StrictStr
+    factory: StrictStr | None = None
+    args: dict[StrictStr, Plain] | None = None
     weights: StrictStr | None = None
-    sha256: StrictStr | None = None
+    sha256: Annotated[StrictStr, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    output: Literal["logits", "probabilities", "scores"] | None = None
+    select: StrictInt | StrictStr | None = None
+    threshold: Number | None = None
 
 
 Rule = Literal["min", "max", "max_drop", "min_gain"]
@@ -211,6 +219,8 @@ class GateSpec(Block):
     slice: dict[StrictStr, Scalar] | None = None
     k: Positive | None = None
     beta: Number | None = None
+    bins: Literal["mass", "width"] | None = None
+    prevalence: Literal["stated"] | None = None
     judge: Literal["point", "guard", "lower", "upper", "interval"] | None = None
     min_support: Positive | None = None
     alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = None
@@ -220,8 +230,8 @@ class GateSpec(Block):
 
     @property
     def compares(self) -> bool:
-        """Whether a limit is one on the distance from a baseline."""
-        return self.max_drop is not None or self.min_gain is not None
+        """Whether a limit is one on the distance from a baseline, or on flips."""
+        return self.max_drop is not None or self.min_gain is not None or is_of_flips(self.metric)
 
     def rules(self) -> dict[Rule, float]:
         """Return the limits that are set."""
@@ -237,8 +247,8 @@ class GateSpec(Block):
 class CompareSpec(Block):
     """When two runs may be compared."""
 
-    on_changed_data: Annotated[Literal["refuse", "common"], Later()] = "refuse"
-    min_common: Annotated[Share, Later()] = 0.9
+    on_changed_data: Literal["refuse", "common"] = "refuse"
+    min_common: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 
 class DocumentSpec(Block):

@@ -1,0 +1,94 @@
+"""What is evaluated, and how: everything that the trunk needs, and what a document says of a module."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evalkit.assemble import Question
+from evalkit.checkpoints.data import dtype_name
+from evalkit.datasets import Source
+from evalkit.errors import ModelError
+from evalkit.samples import DEFAULT_MEMORY
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is evaluated, and how: everything that the trunk needs to know.
+
+    Attributes:
+        question: What is asked.
+        model: On its device, weights loaded.
+        weights_sha256: Of the checkpoint file; None where the model came without one.
+        model_facts: What the document says about the model.
+        source: The samples.
+        where: Names the data in messages.
+        select: Which part of the model's output holds the scores.
+        default_select: The same where ``select`` is None and the output is no tensor.
+        device, batch_size, workers: How to run.
+        exclude: Leave unreadable samples out instead of refusing.
+        n_outputs: Of the model; by default as many as there are class names.
+        valid: The outputs that count, as indices into all that the model has; None for all.
+        memory: How many bytes of scores may be held at once.
+        chosen_on: Digest of the data that the threshold was chosen on.
+        spec: The resolved specification without ``run``; run: that block.
+        source_names: The class names that the source's labels are indices of.
+        order: The output of each of the data's classes, where these come in another order; else None.
+    """
+
+    question: Question
+    model: torch.nn.Module
+    weights_sha256: str | None
+    model_facts: dict[str, Any]
+    source: Source
+    where: str
+    select: int | str | None
+    device: torch.device
+    batch_size: int
+    workers: int
+    exclude: bool = False
+    default_select: str | None = None
+    valid: NDArray[np.int64] | None = None
+    memory: int = DEFAULT_MEMORY
+    chosen_on: str | None = None
+    spec: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+    n_outputs: int = 0
+    source_names: tuple[str, ...] = ()
+    order: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        """Take the number of class names where nothing else is said."""
+        if not self.n_outputs:
+            object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
+
+
+def check_module(model: object) -> None:
+    """Raise ModelError unless it is a torch module."""
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(
+            f"model: expected a torch.nn.Module, got a {type(model).__name__}",
+            hint="Predictions of anything else go to evalkit.score",
+        )
+
+
+def floating_dtype(model: torch.nn.Module) -> torch.dtype | None:
+    """Return the model's floating type, which floating inputs take; None where it has none."""
+    return next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
+
+
+def module_facts(model: torch.nn.Module) -> dict[str, Any]:
+    """Return what a document says about any module."""
+    return {
+        "class": f"{type(model).__module__}.{type(model).__qualname__}",
+        "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "dtype": dtype_name(floating_dtype(model) or "none"),
+    }
+
+
+def model_device(model: torch.nn.Module) -> torch.device:
+    """Return the device that a model's tensors are on; the CPU where it has none."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
