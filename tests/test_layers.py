@@ -74,7 +74,7 @@ THIRD_PARTY = {
     "selftest": {"numpy", "sklearn"},
     "api": {"numpy", "pandas", "markupsafe"},
     "pytest_plugin": {"pytest"},
-    "cli": {"click", "pydantic", "rich"},
+    "cli": {"click", "pydantic", "rich", "yaml"},
 }
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from evalkit.metrics.influence import auc_influence
+from evalkit.metrics.influence import auc_influence, average_precision_influence
 from evalkit.metrics.ranking import (
     Estimate,
     Ranked,
@@ -216,6 +216,35 @@ def test_influence_of_one_side_is_undefined():
     """No AUC, no influence."""
     auc, influence = auc_influence([True, True], [0.1, 0.2])
     assert math.isnan(auc)
+    assert np.isnan(influence).all()
+
+
+@given(samples.filter(lambda rows: any(positive for positive, _ in rows)))
+def test_influences_on_average_precision_are_its_derivative(rows):
+    """They sum to nothing, and each is what a little more of the sample would add."""
+    positive, score = arrays(rows)
+    area, influence = average_precision_influence(positive, score)
+    n, step = len(rows), 20_000
+    assert area == average_precision(ranked(rows)).value
+    assert influence.sum() == pytest.approx(0, abs=1e-9 * n)
+    for i in range(min(n, 5)):
+        more, less = np.ones(n), np.ones(n)
+        more[i], less[i] = 1 + 1e-5, 1 - 1e-5
+        slope = (weighted_precision(positive, score, more) - weighted_precision(positive, score, less)) / 2e-5
+        assert n * slope == pytest.approx(influence[i], abs=1e-4 * n)
+
+
+def weighted_precision(positive, score, weights):
+    """Average precision of samples that count by their weights."""
+    at_least = score[None, :] >= score[:, None]
+    hits, found = (at_least * (weights * positive)).sum(axis=1), (at_least * weights).sum(axis=1)
+    return float((weights * positive * hits / found).sum() / (weights * positive).sum())
+
+
+def test_no_positives_no_influence():
+    """Undefined throughout."""
+    area, influence = average_precision_influence([False, False], [0.1, 0.2])
+    assert math.isnan(area)
     assert np.isnan(influence).all()
 
 

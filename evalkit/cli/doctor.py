@@ -29,7 +29,7 @@ _CORE = (
 _CORE_MORE = ("pyyaml", "pillow", "safetensors")
 _EXTRAS = {"vision": "torchvision", "timm": "timm", "transformers": "transformers", "lightning": "lightning"}
 # What `report`, `gate` and `compare` import: a machine that only judges needs nothing else.
-_GATE = ("click", "jinja2", "numpy", "pydantic", "pyyaml")
+_GATE = ("click", "jinja2", "numpy", "pyarrow", "pydantic", "pyyaml", "scipy")
 
 
 @click.command("doctor")

@@ -77,6 +77,8 @@ def announce(
         emit(render_text(report_view(result, judgement.verdict)))
     if written and not quiet:
         tell(f"report: {directory / 'report.html'}")
+        if judgement.verdict.outcome == "none" and result.valid and result.partial is None:
+            tell(f"no gates are set: evalkit plan {directory} --suggest prints some to start from")
     return code
 
 

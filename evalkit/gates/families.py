@@ -18,10 +18,11 @@ from evalkit.errors import listed
 from evalkit.gates.case import Case, support_of, unknown_baseline
 from evalkit.gates.judging import DEFAULT_ALPHA, check_of, check_rule, exact_drop
 from evalkit.gates.plan import PlannedGate
+from evalkit.gates.power import power_of_family
 from evalkit.rows import MIN_SUPPORT, MetricRow, RowKey, describe
 from evalkit.rules import clears
 from evalkit.uncertainty import normal_quantile
-from evalkit.verdict import Check, Member, Outcome, Rule
+from evalkit.verdict import Check, Member, Outcome, Power, Rule
 
 _NORMAL = NormalDist()
 # The worst first.
@@ -90,7 +91,9 @@ def judge_family(
     blocked = [(key, one) for key, one in zip(keys, found, strict=True) if one.reason not in _OUTSIDE]
     if blocked:
         key, one = blocked[0]
-        return _family(found, "cannot_judge", one.reason, f"{describe(key)} cannot be judged ({one.reason})")
+        return _family(
+            found, "cannot_judge", one.reason, f"{describe(key)} cannot be judged ({_reason(one)})"
+        )
     judged = [position for position, one in enumerate(found) if one.p_value is not None]
     if not judged:
         return _family(found, "cannot_judge", "insufficient", f"no member has {limit.support} samples")
@@ -100,7 +103,25 @@ def judge_family(
         outside = clears(p_value, 0.5 if pointwise else limit.alpha, at_least=False)
         outcome: Outcome = "failed" if outside else "passed"
         found[position] = found[position].model_copy(update={"adjusted": p_value, "outcome": outcome})
-    return _summary(found, keys, judged)
+    summary = _summary(found, keys, judged)
+    if limit.compared is not None and not pointwise:
+        summary["power"] = _power(found, keys, judged, limit)
+    return summary
+
+
+def _power(
+    found: Sequence[Member], keys: Sequence[RowKey], judged: Sequence[int], limit: Limit
+) -> Power | None:
+    """Return what the family can see in its smallest member."""
+    assert limit.compared is not None
+    smallest = min(judged, key=lambda position: found[position].support)
+    gap = limit.compared.gap(keys[smallest], level=_LEVEL)
+    named = f"{describe(keys[smallest])} ({found[smallest].support} samples)"
+    return power_of_family(gap, named, len(judged), limit.alpha, limit.bound)
+
+
+def _reason(member: Member) -> str:
+    return "no interval; judge: point needs none" if member.reason == "no_interval" else member.reason
 
 
 def _summary(found: Sequence[Member], keys: Sequence[RowKey], judged: Sequence[int]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What a comparing check can see, in numbers and in a sentence."""
 
+from typing import Any
+
 from evalkit.compare.gap import Gap
 from evalkit.display import show
 from evalkit.uncertainty import normal_quantile
@@ -46,6 +48,31 @@ def power_of_share(n: int, disagreement: float, design: Design, allowed: float) 
     )
 
 
+def power_of_family(gap: Gap, named: str, n_members: int, alpha: float, allowed: float) -> Power | None:
+    """Return what a family can see in its smallest member, at the level of Holm's first step.
+
+    Args:
+        gap: The member's difference.
+        named: What the member is called.
+        n_members: How many are judged together.
+        alpha: One-sided, for all of them.
+        allowed: The drop that is allowed.
+    """
+    design = Design("interval", alpha / n_members)
+    known: dict[str, Any] = {"error": gap.error}
+    if gap.flips is not None:
+        n, share = int(gap.flips.n), int(gap.flips.gained + gap.flips.lost) / int(gap.flips.n)
+        known = {"n_samples": n, "disagreement": share}
+        drop = Disagreement(n, share).smallest_drop(design, allowed)
+    elif gap.error is not None:
+        drop = Normal(gap.error).smallest_drop(design, allowed)
+    else:
+        return None
+    seen = "no drop would fail" if drop is None else f"a true drop of {show(drop)} fails"
+    text = f"Of {n_members} together the smallest, {named}: {seen} four times in five"
+    return _power(text, **known, drop=drop)
+
+
 def power_of_error(error: float, design: Design, allowed: float) -> Power:
     """Return the same for a difference that is known by its standard error."""
     normal = Normal(error)
@@ -88,4 +115,6 @@ def _samples(share: float | None, n: int) -> str:
 def _errors(errors: int | None) -> str:
     if errors is None:
         return " (no number of errors passes)"
-    return f" (at most {errors} more errors pass)" if errors >= 0 else f" (only {-errors} fewer errors pass)"
+    if errors == 0:
+        return " (not one more error passes)"
+    return f" (at most {errors} more errors pass)" if errors > 0 else f" (only {-errors} fewer errors pass)"

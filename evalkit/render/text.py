@@ -9,7 +9,11 @@ MAX_CLASSES = 25
 
 def render_text(view: ReportView) -> str:
     """Return the summary of a run; every line that holds a name is indented."""
-    parts = [f"{view.heading}\n{view.summary}", *(f"  note: {notice}" for notice in view.notices)]
+    parts = [
+        f"{view.heading}\n{view.summary}",
+        *(f"  warning: {warning}" for warning in view.warnings),
+        *(f"  note: {notice}" for notice in view.notices),
+    ]
     if view.metrics:
         lines = [
             [

@@ -5,7 +5,13 @@ from typing import Any
 
 from evalkit.catalogue import METRICS, NO_INTERVAL_TEXTS, UNDEFINED_TEXTS
 from evalkit.display import MAX_TEXT, percent, show, visible
-from evalkit.render.comparison import comparison_line, flip_lines
+from evalkit.render.comparison import (
+    FLIP_COLUMNS,
+    common_lines,
+    comparison_line,
+    flip_groups,
+    flip_lines,
+)
 from evalkit.render.facts import Facts, data_facts, model_facts, provenance_facts, run_facts
 from evalkit.render.matrix import Confusion, Matrix, matrix_view, top_confusions
 from evalkit.result import Difference, EvalResult, SliceRow
@@ -109,6 +115,7 @@ class ReportView:
     state_word: str
     heading: str
     holds: str
+    warnings: tuple[str, ...]
     notices: tuple[str, ...]
     summary: str
     metrics_caption: str
@@ -117,7 +124,10 @@ class ReportView:
     points: tuple[PointView, ...]
     gates: tuple[GateView, ...]
     comparison: tuple[tuple[str, ...], ...]
+    common: tuple[str, ...]
     flips: tuple[str, ...]
+    flip_columns: tuple[str, ...]
+    flip_groups: tuple[tuple[str, ...], ...]
     compared_with: str
     matrix: Matrix | None
     confusions: tuple[Confusion, ...]
@@ -143,6 +153,7 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
         state_word=_STATE_WORDS[state],
         heading=_heading(result, verdict, state),
         holds="This page holds counts, class names and facts about the run; no samples.",
+        warnings=() if verdict is None else tuple(visible(one, limit=MAX_TEXT) for one in verdict.warnings),
         notices=_notices(result, verdict),
         summary=_summary(result),
         metrics_caption=_metrics_caption(result),
@@ -152,7 +163,10 @@ def report_view(result: EvalResult, verdict: Verdict | None) -> ReportView:
         slices=_slice_views(result),
         points=tuple(_point_view(point) for point in result.curves.get("operating_points") or ()),
         comparison=tuple(tuple(comparison_line(row)) for row in compared.get("rows") or ()),
+        common=tuple(common_lines(compared["common"])) if "common" in compared else (),
         flips=tuple(flip_lines(compared["flips"])) if "flips" in compared else (),
+        flip_columns=FLIP_COLUMNS,
+        flip_groups=tuple(map(tuple, flip_groups(compared["flips"]))) if "flips" in compared else (),
         compared_with="" if verdict is None or verdict.baseline is None else visible(verdict.baseline.name),
         gates=tuple(_gate_view(check) for check in verdict.checks) if verdict else (),
         matrix=None if not exclusive or counts is None else matrix_view(counts, result.class_names),
@@ -211,8 +225,7 @@ def _summary(result: EvalResult) -> str:
 
 
 def _notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
-    said = [] if verdict is None else [*(f"Warning: {text}" for text in verdict.warnings), *verdict.notes]
-    notices = [visible(text, limit=MAX_TEXT) for text in said]
+    notices = [visible(text, limit=MAX_TEXT) for text in verdict.notes] if verdict else []
     if result.partial is not None:
         notices.append(f"Partial: {result.partial.limit} of {result.partial.of} samples were evaluated.")
     data = result.data
