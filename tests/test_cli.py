@@ -750,7 +750,7 @@ def test_doctor_lists_what_a_gate_machine_needs(evalkit):
     code, out, _ = evalkit("doctor", "--requirements", "gate")
     assert code == 0
     names = {line.partition(">")[0].partition("!")[0].strip() for line in out.splitlines()}
-    assert names == {"click", "jinja2", "numpy", "pydantic", "pyyaml"}
+    assert names == {"click", "jinja2", "numpy", "pyarrow", "pydantic", "pyyaml", "scipy"}
 
 
 def test_doctor_tests_itself(evalkit, tmp_path, monkeypatch):

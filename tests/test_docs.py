@@ -116,7 +116,7 @@ def test_every_slug_has_its_anchor():
     """An error's slug leads to its row in the README, with its exit code."""
     classes = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, Exception)]
     slugs = {cls.slug: int(cls.exit_code) for cls in classes}
-    slugs |= {"usage": 2, "gate-failed": 3, "cannot-judge": 5}
+    slugs |= {"usage": 2, "gate-failed": 3, "cannot-judge": 5, "inconclusive": 7}
     rows = dict(re.findall(r'<a id="error-([a-z-]+)"></a>`\1` \| (\d)', README))
     assert {slug: int(code) for slug, code in rows.items()} == slugs
 

@@ -224,7 +224,7 @@ def test_influences_on_average_precision_are_its_derivative(rows):
     """They sum to nothing, and each is what a little more of the sample would add."""
     positive, score = arrays(rows)
     area, influence = average_precision_influence(positive, score)
-    n, step = len(rows), 20_000
+    n = len(rows)
     assert area == average_precision(ranked(rows)).value
     assert influence.sum() == pytest.approx(0, abs=1e-9 * n)
     for i in range(min(n, 5)):

@@ -10,6 +10,8 @@ import evalkit
 from evalkit.errors import SpecificationError
 from evalkit.testing import assert_gates
 
+IDS = [f"s{i}" for i in range(400)]
+
 
 def test_assert_gates(tmp_path):
     """On a result, a run directory, a list or a file; with a baseline."""
@@ -30,6 +32,35 @@ def test_assert_gates(tmp_path):
         assert_gates(b, path)
     with pytest.raises(SpecificationError, match="at least one gate"):
         assert_gates(result, [])
+
+
+def test_assert_gates_takes_every_baseline(tmp_path):
+    """none in a file judges nothing, a result stands for itself, changed data may be said to be meant."""
+    y, old, new = two_models(accuracy=(0.9, 0.9))
+    a, b = saved(tmp_path / "old", y, old, IDS), saved(tmp_path / "new", y, new, IDS)
+    path = tmp_path / "gates.yaml"
+    path.write_text("baseline: none\ngates: [{metric: accuracy, max_drop: 0.5}]\n")
+    with pytest.raises(AssertionError, match="there is no baseline"):
+        assert_gates(b, path)
+    names = ["a", "b", "c"]
+    results = [evalkit.score(y, pred, class_names=names, ids=IDS) for pred in (old, new)]
+    gates = [{"metric": "negative_flip_rate", "max": 0.5}, {"metric": "accuracy", "max_drop": 0.5}]
+    assert_gates(results[1], gates, results[0])
+    fewer = evalkit.score(y[1:], new[1:], class_names=names, ids=IDS[1:])
+    with pytest.raises(AssertionError, match="another set of samples"):
+        assert_gates(fewer, gates, a)
+    assert_gates(fewer, gates, a, compare={"on_changed_data": "common"})
+    assert_gates(results[1].document, gates[1:], results[0].document)  # no tables: unpaired
+
+
+def test_assert_gates_can_be_strict(tmp_path):
+    """A warning is a failure then."""
+    y, old, _ = two_models(300)
+    a, b = saved(tmp_path / "old", y, old), saved(tmp_path / "new", y, y)
+    gates = [{"metric": "accuracy", "max_drop": 0.0}]
+    assert_gates(b, gates, a)
+    with pytest.raises(AssertionError, match="warning: Gate 1"):
+        assert_gates(b, gates, a, strict=True)
 
 
 def pytest_in(folder, *words):

@@ -9,7 +9,6 @@ import pytest
 import yaml
 from test_compare import saved, two_models
 
-
 RULES = ("min", "max", "max_drop", "min_gain")
 LENIENT = {"min": 0.0, "max": 1.0, "max_drop": 1.0, "min_gain": -1.0}
 JUDGES = {

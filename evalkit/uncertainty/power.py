@@ -40,7 +40,8 @@ class Design:
     def passes(self, flips: Flips, margin: float) -> Bools:
         """Return where a drop passes; the rule of :func:`evalkit.rules.judge_drop` on Tango's interval."""
         if self.judge == "interval":
-            return np.asarray((tango_statistic(flips, -margin) >= self.z) | (margin >= 1))  # no drop is larger
+            proven = tango_statistic(flips, -margin) >= self.z
+            return np.asarray(proven | (margin >= 1))  # no drop is larger than 1
         return np.asarray(-flips.difference <= margin)
 
     def fails(self, flips: Flips, margin: float) -> Bools:

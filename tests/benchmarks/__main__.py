@@ -1,13 +1,13 @@
 """``make bench``: everything that is promised about speed and coverage, measured here and now.
 
-``python -m tests.benchmarks speed`` runs one part: startup, speed or coverage.
+``python -m tests.benchmarks speed`` runs one part: startup, speed, coverage or gates.
 """
 
 import sys
 
-from tests.benchmarks import coverage, speed, startup
+from tests.benchmarks import coverage, gates, speed, startup
 
-PARTS = {"startup": startup.run, "speed": speed.run, "coverage": coverage.run}
+PARTS = {"startup": startup.run, "speed": speed.run, "coverage": coverage.run, "gates": gates.run}
 
 for name in sys.argv[1:] or PARTS:
     print(f"== {name}")
