@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evalkit.blessing import read_blessing
+from evalkit.errors import DocumentError
 from evalkit.gitref import PREFIX, checkout
 from evalkit.result import EvalResult, read_result
 from evalkit.rundir import BASELINE_LEDGER, BASELINE_RESULT, LEDGER, is_blessed
@@ -47,6 +48,8 @@ def read_baseline(named: str | None, *, base: Path) -> BaselineRun | None:
     """
     if named is None or named == NO_BASELINE:
         return None
+    if not named.strip():
+        raise DocumentError("baseline: expected a run directory, git:REF:PATH or none, got nothing")
     path = base / Path(named).expanduser()
     if named.startswith(PREFIX):
         path = checkout(named, base=base if base.is_dir() else Path(), target=scratch_folder())

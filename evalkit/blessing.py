@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evalkit.documents import format_json, read_json
-from evalkit.errors import DocumentError, InvalidRunError, os_reason
+from evalkit.errors import DocumentError, InvalidRunError, OutputError, os_reason
 from evalkit.result import FILE_NAME as RESULT
 from evalkit.result import EvalResult, read_result
 from evalkit.rundir import BLESSING, LEDGER, is_blessed, open_run_directory
@@ -40,6 +40,8 @@ def bless(
         what = "invalid" if not result.valid else "partial"
         raise InvalidRunError(f"{directory}: the run is {what}, and no baseline", check="run")
     before = read_blessing(target)["signature"] if is_blessed(target) else None
+    if before is None and (target / RESULT).exists():
+        raise OutputError(f"{target}: is a run that is not blessed", hint="Name a new folder")
     parts = {RESULT: (directory / RESULT).read_bytes()}
     if (directory / LEDGER).exists():
         parts[LEDGER] = slim_ledger(directory / LEDGER, scores=scores)

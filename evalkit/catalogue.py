@@ -389,6 +389,10 @@ EXCEPTIONS = (
 )
 
 
+# Numbers of samples: they have no interval.
+COUNTS = frozenset({"tp", "fp", "fn", "tn", "support", "negative_flips"})
+
+
 def is_of_flips(slug: str) -> bool:
     """Return whether a metric is one of two runs together."""
     return slug in METRICS and METRICS[slug].needs == "flips"

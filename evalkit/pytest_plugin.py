@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse one option without the other."""
     options = [config.getoption(f"--evalkit-{name}") for name in ("result", "gates", "baseline")]
-    if any(options) and not all(options[:2]):
+    if any(option is not None for option in options) and not all(options[:2]):
         raise pytest.UsageError("--evalkit-result and --evalkit-gates belong together")
 
 

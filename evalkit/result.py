@@ -25,6 +25,8 @@ SCHEMA: Final = "evalkit.result/1"
 FILE_NAME = "result.json"
 DENSE_LIMIT = 256
 _LEVEL = 0.95
+# Methods whose intervals follow from counts alone.
+COUNTED = ("wilson", "wilson-jaccard", "wilson-effective", "normal")
 # Facts that readers take apart; everything else in these blocks is only shown.
 _CONTAINERS: dict[str, dict[str, type]] = {
     "spec": {"model": dict, "data": dict, "metrics": dict, "gates": list},
@@ -284,7 +286,7 @@ def _counted(row: MetricRow) -> bool:
 
 def _closed_form(row: MetricRow) -> bool:
     """Return whether the counts determine a row's interval, too."""
-    return row.method in ("wilson", "wilson-jaccard", "wilson-effective", "normal")
+    return row.method in COUNTED
 
 
 def _same(row: MetricRow, other: MetricRow) -> bool:

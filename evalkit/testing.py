@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.api import EvalResult
-from evalkit.baselines import BaselineRun, read_baseline
+from evalkit.baselines import BaselineRun, kept_baseline, read_baseline
 from evalkit.blessing import read_blessing
 from evalkit.gates import Terms, judge_run, plan_gates, stored_slices
 from evalkit.result import EvalResult as Document
@@ -65,17 +65,19 @@ def verdict_of(
 ) -> Verdict:
     """Judge gates and return the verdict, as ``evalkit gate`` does; see :func:`assert_gates`."""
     document, ledger = _document(result)
-    file, source, base = _gates(gates)
+    file, source, base = _gates(gates, compare)
     named = file.baseline if baseline is None else baseline
-    if named is None:
+    kept = None
+    if named is None and ledger is not None:
+        kept = kept_baseline(ledger.parent)
+    if named is None and kept is None:
         check_comparable(file.gates, source, hint="Pass baseline=")
     planned = plan_gates(
         file.gates, document.class_names, source, task=document.task, slices=stored_slices(document)
     )
-    declared = file.compare or CompareSpec()
-    terms = Terms(planned, declared if compare is None else CompareSpec(**compare), strict=strict)
+    terms = Terms(planned, file.compare or CompareSpec(), strict=strict)
     digest = sha256(document.to_json()).hexdigest()
-    found = _baseline(named, base if baseline is None else Path())
+    found = kept or _baseline(named, base if baseline is None else Path())
     return judge_run(document, terms, found, ledger=ledger, result_sha256=digest)[0]
 
 
@@ -97,8 +99,10 @@ def _baseline(run: Run | None, base: Path) -> BaselineRun | None:
     return BaselineRun(document, ledger, document.name)
 
 
-def _gates(gates: Gates) -> tuple[GateFile, SourceMap, Path]:
+def _gates(gates: Gates, compare: Mapping[str, Any] | None) -> tuple[GateFile, SourceMap, Path]:
+    said = {} if compare is None else {"compare": dict(compare)}
     if isinstance(gates, (str, Path)):
-        return *load_gate_file(Path(gates)), Path(gates).parent
+        file, source = load_gate_file(Path(gates), changes=said)
+        return file, source, Path(gates).parent
     source = SourceMap("gates")
-    return validate_gates({"gates": [dict(gate) for gate in gates]}, source), source, Path()
+    return validate_gates({"gates": [dict(gate) for gate in gates], **said}, source), source, Path()

@@ -200,7 +200,7 @@ def test_a_forgotten_scaling_is_a_warning(two, tmp_path, evalkit):
 
 def test_the_same_statistics_are_a_note(two, tmp_path, evalkit):
     """Inputs that differ in their last bits only: said, and no failure with --strict."""
-    assert run(two, evalkit, tmp_path / "old")[0] == 0
+    assert run(two, evalkit, tmp_path / "old", model__checkpoint="old.pt")[0] == 0
     two.write_data(x=(two.x * np.float32(1.0001)))
     keys = {"baseline": str(tmp_path / "old"), "gates": [{**DROP, "max_drop": 0.9}]}
     code, out, _ = run(two, evalkit, tmp_path / "new", "--strict", **keys)

@@ -82,7 +82,7 @@ def test_common_samples_are_compared(runs, tmp_path, evalkit):
     assert verdict["comparison"]["flips"]["n_samples"] == 497
     code, out, _ = evalkit("compare", a, b, *CHANGED)
     assert code == 0
-    assert "relabelled: s" in out
+    assert "Relabelled: s" in out
 
 
 def test_every_row_is_that_of_the_common_samples(runs, tmp_path):

@@ -18,7 +18,7 @@ from evalkit.cli.exits import decide_exit
 from evalkit.errors import ExitCode
 from evalkit.result import read_result
 
-DOCUMENTS = {"predictions.parquet", "result.json", "verdict.json", "report.html"}
+DOCUMENTS = {"predictions.parquet", "gallery.parquet", "result.json", "verdict.json", "report.html"}
 
 
 def one_line(stderr):
@@ -185,12 +185,12 @@ def test_exit_codes(case, project, evalkit, tmp_path):
         assert line.startswith(f"evalkit: error[{slug}]: ")
         assert words in line
     if slug == "invalid-run":
-        assert {path.name for path in out.iterdir()} == DOCUMENTS - {"predictions.parquet"}
+        assert {path.name for path in out.iterdir()} == DOCUMENTS - {"predictions.parquet", "gallery.parquet"}
         result = read_result(out)
         assert not result.valid
         assert result.counts is None
         assert any(row.status == "fail" for row in result.integrity)
-        assert "invalid" in stdout.splitlines()[0]
+        assert "INVALID" in stdout.splitlines()[0]
     elif code in (0, 3, 5):
         assert {path.name for path in out.iterdir()} == DOCUMENTS
     else:
@@ -683,8 +683,8 @@ print("LOADED", code, heavy, file=sys.stderr)
         (["--help"], "torch,sklearn,pandas,scipy,pydantic,numpy,jinja2,rich,pyarrow,yaml"),
         (["--version"], "torch,sklearn,pandas,scipy,pydantic,numpy,jinja2,rich,pyarrow,yaml"),
         (["run", "--help"], "torch,sklearn,pandas,scipy,pyarrow"),
-        (["report", "RUN", "-o", "page.html"], "torch,sklearn,pandas,scipy.stats,pyarrow"),
-        (["gate", "RUN"], "torch,sklearn,pandas,scipy.stats,pyarrow"),
+        (["report", "RUN", "-o", "page.html"], "torch,sklearn,pandas,scipy.stats"),
+        (["gate", "RUN"], "torch,sklearn,pandas,scipy.stats"),
         (["compare", "RUN", "RUN"], "torch,sklearn,pandas,scipy.stats"),
     ],
 )

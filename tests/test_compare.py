@@ -241,7 +241,7 @@ def test_the_comparison_command(tmp_path, evalkit):
     a, b = saved(tmp_path / "old", y, old, ids), saved(tmp_path / "new", y, new, ids)
     code, out, err = evalkit("compare", a, b)
     assert code == 0, err
-    assert "newly right: s" in out
+    assert "Newly right: s" in out
     code, out, _ = evalkit("compare", a, b, "--json")
     document = json.loads(out)
     flips = document["flips"]

@@ -54,7 +54,7 @@ def test_report(update):
     """The page of a fixed result and verdict."""
     page = render_html(*documents())
     check(GOLDEN / "report.html", page, update)
-    assert b"toy: 1 of 3 gates failed, 1 cannot be judged" in page
+    assert b"toy on test.npz: 1 of 3 gates failed, 1 cannot be judged" in page
     assert b"&lt;cow&gt;" in page
     assert b"<cow>" not in page
 
@@ -63,7 +63,7 @@ def test_text(update):
     """The console's table of the same."""
     text = render_text(report_view(*documents())).encode()
     check(GOLDEN / "summary.txt", text, update)
-    assert b"toy: 1 of 3 gates failed" in text
+    assert b"toy on test.npz: 1 of 3 gates failed" in text
 
 
 def test_documents(update):

@@ -268,7 +268,7 @@ def test_the_binary_sample(tmp_path, evalkit):
     assert [row.slice["radius"] for row in result.slices] == ["< 12", "[12, 15)", ">= 15"]
     assert evalkit("gate", tmp_path / "a")[0] == 0
     page = (tmp_path / "a/report.html").read_text()
-    assert "Thresholds that are best on these very samples" in page
+    assert "Named thresholds are best on these very samples" in page
     assert "radius in [12, 15)" in page
 
 

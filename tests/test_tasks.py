@@ -208,7 +208,7 @@ def test_many_classes_are_binned_where_a_gate_asks(output, tmp_path, evalkit):
     project.write_data()
     name, k = "class 7", 7
     project.spec["model"]["output"] = output
-    project.spec["gates"] = [{"metric": "roc_auc", "class": name, "min": 0.5}]
+    project.spec["gates"] = [{"metric": "roc_auc", "class": name, "min": 0.5, "min_support": 1}]
     project.write_spec()
     code, _, err = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "out")
     assert code == 0, err

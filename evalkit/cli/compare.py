@@ -7,11 +7,14 @@ import click
 
 from evalkit.blessing import read_blessing
 from evalkit.cli.console import emit, emit_json
+from evalkit.cli.numbers import Finite
 from evalkit.compare import Pair, pair, tables_of
 from evalkit.compare.document import comparison
 from evalkit.display import MAX_TEXT, visible
 from evalkit.errors import IncomparableError, listed
-from evalkit.render.comparison import render_comparison
+from evalkit.render.comparison import comparison_view
+from evalkit.render.terms import Terms
+from evalkit.render.text import render_comparison
 from evalkit.result import read_result
 from evalkit.rundir import LEDGER, is_blessed, publish_file
 from evalkit.spec import CompareSpec
@@ -20,16 +23,14 @@ from evalkit.spec import CompareSpec
 @click.command("compare")
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("candidate", type=click.Path(path_type=Path))
-@click.option("--level", type=click.FloatRange(0.5, 0.999999), default=0.95, help="Of the intervals.")
+@click.option("--level", type=Finite(0.5, 0.999999), default=0.95, help="Of the intervals.")
 @click.option(
     "--on-changed-data",
     type=click.Choice(["refuse", "common"]),
     default="refuse",
     help="Compare the samples that both hold.",
 )
-@click.option(
-    "--min-common", type=click.FloatRange(0, 1, min_open=True), default=0.9, help="How many that must be."
-)
+@click.option("--min-common", type=Finite(0, 1, min_open=True), default=0.9, help="How many that must be.")
 @click.option("--flips", "flip_file", type=click.Path(path_type=Path), help="Write every flip as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -68,7 +69,14 @@ def command(
     if as_json:
         emit_json(document)
     else:
-        emit(render_comparison(document))
+        view = comparison_view(document, baseline=old.name, signature=old.signature, terms=Terms())
+        said = [f"warning: {visible(one, limit=MAX_TEXT)}" for one in found.remarks.warnings]
+        said += [f"note: {visible(one, limit=MAX_TEXT)}" for one in found.remarks.notes]
+        emit(
+            render_comparison(
+                view, title=f"{visible(new.name)} against {visible(old.name)}", level=level, said=said
+            )
+        )
     return 0
 
 

@@ -6,8 +6,9 @@ from typing import Literal
 import click
 
 from evalkit.baselines import NO_BASELINE, BaselineRun, kept_baseline, read_baseline
-from evalkit.cli.judging import announce, finish, judge_and_render
+from evalkit.cli.judging import announce, finish, judged, rendered
 from evalkit.errors import InvalidRunError, OutputError, SpecificationError
+from evalkit.gallery import read_gallery
 from evalkit.gates import Terms, plan_gates, stored_slices
 from evalkit.result import FILE_NAME, EvalResult, read_result
 from evalkit.rundir import DOCUMENTS, LEDGER, is_blessed, open_run_directory
@@ -49,24 +50,17 @@ def command(
     compare = _stored_compare(result) if file is None or file.compare is None else file.compare
     if on_changed_data is not None:
         compare = compare.model_copy(update={"on_changed_data": on_changed_data})
-    comparing = any(gate.compares for gate in gates)
-    found = None
     if baseline is not None:
         found = read_baseline(baseline, base=Path())
-    elif file is not None and file.baseline is not None:
-        assert gate_file is not None
-        found = read_baseline(file.baseline, base=gate_file.parent) if comparing else None
-    elif comparing:
+    elif file is not None and gate_file is not None and file.baseline is not None:
+        found = read_baseline(file.baseline, base=gate_file.parent)
+    else:
         found = _stored_baseline(result, directory)
         if found is None and result.spec.get("baseline") != NO_BASELINE:
             check_comparable(gates, source, hint="Say --baseline DIR")
-    judgement = judge_and_render(
-        result,
-        document,
-        Terms(planned, compare, allow_same_model=allow_same_model, strict=strict),
-        found,
-        ledger=directory / LEDGER,
-    )
+    terms = Terms(planned, compare, allow_same_model=allow_same_model, strict=strict)
+    verdict = judged(result, document, terms, found, ledger=directory / LEDGER)
+    judgement = rendered(result, verdict, read_gallery(directory))
     failure = _write(directory, judgement.documents())
     code = announce(result, judgement, directory, as_json=as_json, quiet=quiet, written=failure is None)
     if failure is not None and not is_blessed(directory):

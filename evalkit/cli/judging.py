@@ -1,6 +1,6 @@
 """What ``run`` and ``gate`` share: judge a result, render it, and say how it went."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -9,12 +9,22 @@ from evalkit.baselines import BaselineRun
 from evalkit.cli.console import emit, emit_json, tell
 from evalkit.cli.exits import decide_exit
 from evalkit.errors import EvalkitError, ExitCode, SameModelError
+from evalkit.gallery import GalleryRow
 from evalkit.gates import Terms, judge_run
 from evalkit.render.html import render_html
 from evalkit.render.text import render_text
 from evalkit.render.view import report_view
 from evalkit.result import EvalResult
 from evalkit.verdict import Verdict, exit_codes
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict before its page."""
+
+    verdict: Verdict
+    error: EvalkitError | None
+    baseline: Mapping[str, bytes | Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +41,10 @@ class Judgement:
         return {**self.baseline, "verdict.json": self.verdict.to_json(), "report.html": self.page}
 
 
-def judge_and_render(
+def judged(
     result: EvalResult, document: bytes, terms: Terms, baseline: BaselineRun | None, *, ledger: Path
-) -> Judgement:
-    """Judge a result and render its page.
+) -> Judged:
+    """Judge a result.
 
     Args:
         result: The candidate.
@@ -51,8 +61,12 @@ def judge_and_render(
             f"the baseline {compared.baseline.name!r} has the candidate's own weights and inputs",
             hint="Name another baseline, or say --allow-same-model",
         )
-    kept = {} if baseline is None else baseline.documents
-    return Judgement(verdict, render_html(result, verdict), error, kept)
+    return Judged(verdict, error, {} if baseline is None else baseline.documents)
+
+
+def rendered(result: EvalResult, found: Judged, gallery: Sequence[GalleryRow]) -> Judgement:
+    """Render the page of a judged result."""
+    return Judgement(found.verdict, render_html(result, found.verdict, gallery), found.error, found.baseline)
 
 
 def announce(

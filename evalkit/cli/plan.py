@@ -8,37 +8,35 @@ import click
 import yaml
 
 from evalkit.cli.console import emit, emit_json
+from evalkit.cli.numbers import Finite
 from evalkit.display import show, visible
 from evalkit.errors import InvalidRunError, SpecificationError
 from evalkit.gates.judging import DEFAULT_ALPHA
-from evalkit.gates.power import power_of_share
-from evalkit.gates.suggest import Suggestion, clearable, suggest
+from evalkit.gates.power import power_of_error, power_of_share
+from evalkit.gates.suggest import Noise, Suggestion, clearable, suggest
 from evalkit.render.text import table
 from evalkit.result import FILE_NAME, EvalResult, read_result
 from evalkit.rows import describe, row_key
-from evalkit.uncertainty import wilson
-from evalkit.uncertainty.power import Design
+from evalkit.uncertainty import normal_quantile, wilson
+from evalkit.uncertainty.power import Design, Disagreement, Normal
 from evalkit.verdict import Check, Power, Verdict, read_verdict
 
-_MARGIN = 0.01
+_MARGIN, _LEAST_ALPHA, _MOST = 0.01, 1e-9, 10**9
 _JUDGES = ("guard", "interval")
 
 
 @click.command("plan")
 @click.argument("directory", type=click.Path(path_type=Path), required=False)
-@click.option("--n", "n_samples", type=click.IntRange(min=1), help="Plan for so many samples, without a run.")
-@click.option("--accuracy", type=click.FloatRange(0, 1), help="That both models have on them.")
 @click.option(
-    "--disagreement", type=click.FloatRange(0, 1), help="Share that one model has right, the other not."
+    "--n", "n_samples", type=click.IntRange(min=1, max=_MOST), help="Plan for so many samples, without a run."
 )
-@click.option(
-    "--margin", type=click.FloatRange(0, 1), help="The drop that would be allowed; 0.01 unless said."
-)
+@click.option("--accuracy", type=Finite(0, 1), help="That both models have on them.")
+@click.option("--disagreement", type=Finite(0, 1), help="Share that one model has right, the other not.")
+@click.option("--margin", type=Finite(0, 1), help="The drop that would be allowed; 0.01 unless said.")
 @click.option(
     "--alpha",
-    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-    default=DEFAULT_ALPHA,
-    help="One-sided.",
+    type=Finite(_LEAST_ALPHA, 0.5, max_open=True),
+    help="One-sided; what the gates say, else 0.025.",
 )
 @click.option("--suggest", "suggesting", is_flag=True, help="Print gates to edit and commit.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -50,15 +48,15 @@ def command(
     accuracy: float | None,
     disagreement: float | None,
     margin: float | None,
-    alpha: float,
+    alpha: float | None,
     suggesting: bool,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
 ) -> int:
     """Say which drops the samples of the run in DIRECTORY, or --n samples, can show."""
+    allowed, level = _MARGIN if margin is None else margin, alpha or DEFAULT_ALPHA
     if directory is None:
-        plans = _from_nothing(n_samples, accuracy, disagreement, margin or _MARGIN, alpha)
-        _print(plans, as_json=as_json)
+        _print(_from_nothing(n_samples, accuracy, disagreement, allowed, level), as_json=as_json)
         return 0
     if n_samples is not None or accuracy is not None:
         raise click.UsageError("--n and --accuracy belong to a plan without a run directory")
@@ -68,18 +66,20 @@ def command(
             f"{directory}: the run is {'partial' if result.valid else 'invalid'}", check="run"
         )
     verdict = read_verdict(directory, result_sha256=sha256((directory / FILE_NAME).read_bytes()).hexdigest())
-    known = _disagreement(verdict) if disagreement is None else disagreement
+    noise = _noise(result, verdict, disagreement)
     if suggesting:
-        _print_gates(suggest(result, known), as_json=as_json, known=known is not None)
+        _print_gates(suggest(result, noise), as_json=as_json, known=noise is not None)
         return 0
-    if known is None:
+    if noise is None:
         raise SpecificationError(
             f"{directory}: was compared with no baseline, so how far two models disagree is not known",
-            hint="Say --disagreement 0.05, or judge it with --baseline first",
+            hint="Judge it with --baseline first"
+            if _clustered(result)
+            else "Say --disagreement 0.05, or judge it with --baseline first",
         )
     checks = [] if verdict is None or margin is not None else _comparing(verdict)
-    found = [plan for check in checks if (plan := _again(check, disagreement)) is not None]
-    _print(found or _of_accuracy(result, known, margin or _MARGIN, alpha), as_json=as_json)
+    found = [plan for check in checks if (plan := _again(check, disagreement, alpha)) is not None]
+    _print(found or _of_right(result, noise, allowed, level), as_json=as_json)
     return 0
 
 
@@ -90,16 +90,31 @@ def _comparing(verdict: Verdict) -> list[Check]:
     return [check for check in verdict.checks if check.rule in ("max_drop", "min_gain")]
 
 
-def _disagreement(verdict: Verdict | None) -> float | None:
-    """Return the share of samples on which the run and its baseline disagreed."""
-    flips = ((verdict.comparison if verdict else None) or {}).get("flips")
-    if not flips or not flips["n_samples"]:
-        return None
-    return float((flips["only_candidate"] + flips["only_baseline"]) / flips["n_samples"])
+def _clustered(result: EvalResult) -> bool:
+    return bool((result.spec.get("metrics") or {}).get("cluster"))
 
 
-def _again(check: Check, disagreement: float | None) -> Plan | None:
-    """Return what a check can see, at another disagreement where that was said."""
+def _noise(result: EvalResult, verdict: Verdict | None, disagreement: float | None) -> Noise | None:
+    """Return how far two models' shares right differ by chance: what was said, or what was compared."""
+    compared = (verdict.comparison if verdict else None) or {}
+    if _clustered(result):  # a share of flips says nothing of clusters: the error of the comparison does
+        flips = compared.get("flips") or {}
+        if flips.get("low") is None:
+            return None
+        return Normal((flips["high"] - flips["low"]) / (2 * normal_quantile(compared["level"])))
+    if disagreement is None:
+        flips = compared.get("flips") or {}
+        if not flips or not flips["n_samples"]:
+            return None
+        disagreement = (flips["only_candidate"] + flips["only_baseline"]) / flips["n_samples"]
+    return Disagreement(result.n_samples, disagreement)
+
+
+def _again(check: Check, disagreement: float | None, alpha: float | None) -> Plan | None:
+    """Return what a check can see, at another disagreement or level where one was said.
+
+    A family, and a row that is no share of independent samples, has no disagreement that could be another.
+    """
     power = check.power
     if power is None:
         return None
@@ -113,21 +128,28 @@ def _again(check: Check, disagreement: float | None) -> Plan | None:
         )
     )
     title = f"gate {check.gate + 1}: {visible(named)} {check.rule} {check.limit:g}, by {check.judge}"
-    if disagreement is not None and power.n_samples is not None and not check.members:
-        alpha = DEFAULT_ALPHA if check.level is None else (1 - check.level) / 2
-        allowed = check.limit if check.rule == "max_drop" else -check.limit
-        power = power_of_share(power.n_samples, disagreement, Design(check.judge, alpha), allowed)
-    return title, power
+    if disagreement is None and alpha is None:
+        return title, power
+    if power.n_samples is None or power.disagreement is None or check.members:
+        return None
+    level = alpha or (DEFAULT_ALPHA if check.level is None else (1 - check.level) / 2)
+    allowed = check.limit if check.rule == "max_drop" else -check.limit
+    share = power.disagreement if disagreement is None else disagreement
+    return title, power_of_share(power.n_samples, share, Design(check.judge, level), allowed)
 
 
-def _of_accuracy(result: EvalResult, disagreement: float, margin: float, alpha: float) -> list[Plan]:
-    return [
-        (
-            f"accuracy max_drop {margin:g}, by {judge}",
-            power_of_share(result.n_samples, disagreement, Design(judge, alpha), margin),
-        )
-        for judge in _JUDGES
-    ]
+def _of_right(result: EvalResult, noise: Noise, margin: float, alpha: float) -> list[Plan]:
+    """Plan for the share of samples that are right."""
+    metric = "subset_accuracy" if result.task == "multilabel" else "accuracy"
+    found = []
+    for judge in _JUDGES:
+        design = Design(judge, alpha)
+        if isinstance(noise, Disagreement):
+            power = power_of_share(noise.n, noise.share, design, margin)
+        else:
+            power = power_of_error(noise.error, design, margin)
+        found.append((f"{metric} max_drop {margin:g}, by {judge}", power))
+    return found
 
 
 def _from_nothing(
@@ -187,6 +209,9 @@ def _print_gates(found: list[Suggestion], *, as_json: bool, known: bool) -> None
     if as_json:
         emit_json({"gates": [{"gate": one.gate, "reason": one.reason} for one in found]})
         return
+    if not found:
+        emit("# nothing to suggest: no number of this run leaves room for a limit\n")
+        return
     lines = ["gates:"]
     for one in found:
         lines += [f"  # {visible(one.reason, limit=400)}", f"  - {_flow(one.gate)}"]
@@ -197,6 +222,4 @@ def _print_gates(found: list[Suggestion], *, as_json: bool, known: bool) -> None
 
 def _flow(gate: dict[str, Any]) -> str:
     """Write a gate on one line."""
-    return yaml.safe_dump(
-        gate, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True
-    ).strip()
+    return yaml.safe_dump(gate, default_flow_style=True, sort_keys=False, width=10_000).strip()

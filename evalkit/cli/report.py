@@ -1,4 +1,4 @@
-"""``evalkit report``: render a run's report again."""
+"""``evalkit report``: render a run's report again, in whatever form."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -7,7 +7,12 @@ import click
 
 from evalkit.cli.console import tell
 from evalkit.errors import OutputError
+from evalkit.gallery import read_gallery
 from evalkit.render.html import render_html
+from evalkit.render.markdown import render_markdown
+from evalkit.render.pdf import print_pdf
+from evalkit.render.redact import Documents, redacted
+from evalkit.render.view import report_view
 from evalkit.result import FILE_NAME, read_result
 from evalkit.rundir import is_blessed, publish_file
 from evalkit.verdict import read_verdict
@@ -16,17 +21,48 @@ from evalkit.verdict import read_verdict
 @click.command("report")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the page here instead.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write the summary as Markdown, too.")
+@click.option("--pdf", type=click.Path(path_type=Path), help="Print the page, too; needs a Chrome or Edge.")
+@click.option(
+    "--samples", type=click.Choice(["none", "ids"]), help="Leave samples, or their pictures, out of the page."
+)
+@click.option("--hash-ids", is_flag=True, help="Replace the names of samples by hashes.")
+@click.option("--templates", type=click.Path(path_type=Path), help="A folder of templates of your own.")
 @click.option("--quiet", is_flag=True, help="Say nothing.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def command(*, directory: Path, output: Path | None, quiet: bool, debug: bool) -> int:  # noqa: ARG001
+def command(
+    *,
+    directory: Path,
+    output: Path | None,
+    markdown: Path | None,
+    pdf: Path | None,
+    samples: str | None,
+    hash_ids: bool,
+    templates: Path | None,
+    quiet: bool,
+    debug: bool,  # noqa: ARG001 - read by the catcher
+) -> int:
     """Render the report of the run in DIRECTORY from its documents; needs neither model nor torch."""
     result = read_result(directory)
     digest = sha256((directory / FILE_NAME).read_bytes()).hexdigest()
     verdict = read_verdict(directory, result_sha256=digest)
     if output is None and is_blessed(directory):
         raise OutputError(f"{directory}: is a blessed baseline", hint="Name another file with -o")
+    found = redacted(Documents(result, verdict, read_gallery(directory)), samples=samples, hash_ids=hash_ids)
     page = output or directory / "report.html"
-    publish_file(page, render_html(result, verdict))
+    content = render_html(found.result, found.verdict, found.gallery, templates=templates)
+    publish_file(page, content)
+    written = [page]
+    if markdown is not None:
+        publish_file(
+            markdown,
+            render_markdown(report_view(found.result, found.verdict)).encode("utf-8", "backslashreplace"),
+        )
+        written.append(markdown)
+    if pdf is not None:
+        print_pdf(content, pdf)
+        written.append(pdf)
     if not quiet:
-        tell(f"report: {page}")
+        for path in written:
+            tell(f"report: {path}")
     return 0

@@ -13,14 +13,17 @@ import click
 from evalkit.baselines import NO_BASELINE, BaselineRun, measured_name, read_baseline
 from evalkit.blessing import slim_ledger
 from evalkit.cli.console import progress_bar, tell
-from evalkit.cli.judging import announce, finish, judge_and_render
+from evalkit.cli.judging import announce, finish, judged, rendered
 from evalkit.errors import SpecificationError
+from evalkit.gallery import FILE_NAME as GALLERY
+from evalkit.gallery import GalleryRow, write_gallery
 from evalkit.gates import Terms, plan_gates
 from evalkit.gitref import PREFIX
 from evalkit.provenance import collect_provenance
 from evalkit.rundir import BASELINE_LEDGER, BASELINE_RESULT, RunDirectory, open_run_directory, publish_file
 from evalkit.spec import BaselineCheckpoint, Loaded, Override, load_specification, resolve_path
 from evalkit.usercode import import_path
+from evalkit.verdict import Verdict
 
 if TYPE_CHECKING:
     from evalkit.measure import Beside
@@ -51,6 +54,7 @@ _FLAGS = {
     "--cluster": ("metrics.cluster", True, "Attribute of samples that depend on each other."),
     "--slices": ("data.slices", False, "Attributes to slice by: [ink, [ink, writer], {age: [18, 65]}]."),
     "--baseline": ("baseline", True, "Run directory to compare with, git:REF:PATH, or none."),
+    "--samples": ("report.samples", True, "What the page shows of samples: none, ids or thumbnails."),
     "--device": ("run.device", True, "auto, cpu, cuda, cuda:1 or mps."),
     "--batch-size": ("run.batch_size", False, "Samples a batch."),
     "--workers": ("run.workers", False, "Loader processes."),
@@ -147,11 +151,20 @@ def command(
         document = evaluation.result.to_json()
         if beside is not None:
             baseline = _measured(beside)
-        judgement = judge_and_render(evaluation.result, document, terms, baseline, ledger=ledger)
-        parts: dict[str, bytes | Path] = {"predictions.parquet": ledger} if evaluation.failure is None else {}
-        scores = directory.temporary("scores.npz")
-        if evaluation.failure is None and evaluation.bins.write(scores):
-            parts["scores.npz"] = scores
+        verdict = judged(evaluation.result, document, terms, baseline, ledger=ledger)
+        parts: dict[str, bytes | Path] = {}
+        rows: tuple[GalleryRow, ...] = ()
+        if evaluation.failure is None:
+            parts["predictions.parquet"] = ledger
+            rows = _gallery(setup, ledger, verdict.verdict, loaded.spec.report.samples)
+            if rows:
+                gallery = directory.temporary(GALLERY)
+                write_gallery(gallery, rows)
+                parts[GALLERY] = gallery
+            scores = directory.temporary("scores.npz")
+            if evaluation.bins.write(scores):
+                parts["scores.npz"] = scores
+        judgement = rendered(evaluation.result, verdict, rows)
         directory.publish({**parts, "result.json": document, **judgement.documents()})
     if write_spec is not None:
         _write_specification(loaded, write_spec)
@@ -165,6 +178,21 @@ def _baseline(loaded: Loaded) -> BaselineRun | None:
         return None
     plain = named == NO_BASELINE or named.startswith(PREFIX)
     return read_baseline(named if plain else str(loaded.resolve(named).absolute()), base=loaded.base)
+
+
+def _gallery(setup: "Setup", ledger: Path, verdict: Verdict, allowed: str | None) -> tuple[GalleryRow, ...]:
+    """Choose samples that a reader wants to see: pictures at a terminal, names elsewhere, unless said."""
+    from evalkit.picking import are_images, pick, shown  # noqa: PLC0415 - torch
+
+    if allowed == "none":
+        return ()
+    flips = (verdict.comparison or {}).get("flips") or {}
+    rows, positions = pick(ledger, flips.get("negative_ids") or ())
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    pictures = allowed is None and terminal and are_images(setup.source)
+    if allowed == "thumbnails" or pictures:
+        return shown(setup.source, rows, positions)
+    return rows
 
 
 def _open_older(loaded: Loaded) -> "Opened | None":

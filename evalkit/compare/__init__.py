@@ -11,11 +11,18 @@ import numpy as np
 
 from evalkit.catalogue import METRICS
 from evalkit.compare.gap import Gap, unpaired_gap
-from evalkit.compare.question import Remarks, is_same_model, obstacles, only_data_changed, remarks
+from evalkit.compare.question import (
+    Remarks,
+    is_same_model,
+    obstacles,
+    on_changed_data,
+    only_data_changed,
+    remarks,
+)
 from evalkit.count_rows import count_columns, margins_of, members_of
 from evalkit.counts import ConfusionCounts
 from evalkit.metrics.ratios import Mask
-from evalkit.result import EvalResult
+from evalkit.result import COUNTED, EvalResult
 from evalkit.rows import Measures, MetricRow, RowKey
 from evalkit.spec import CompareSpec
 
@@ -114,39 +121,73 @@ class Pair:
         return ConfusionCounts(counts.matrix[order]) if several else counts.reordered(order)
 
     @cached_property
+    def _alike(self) -> bool:
+        """Whether both runs have the same order of classes, costs and stated shares."""
+        said = [(side.class_names, side.measures.cost, side.measures.prevalence) for side in
+                (self.candidate, self.baseline)]  # fmt: skip
+        return said[0] == said[1]
+
+    @cached_property
     def _rows(self) -> tuple[Mapping[RowKey, MetricRow], Mapping[RowKey, MetricRow]]:
         return self.candidate.rows(), self.baseline.rows()
 
     def rows(self, key: RowKey) -> tuple[MetricRow | None, MetricRow | None]:
-        """Return the candidate's and the baseline's row, averages over the union of both class sets."""
+        """Return the candidate's and the baseline's row, asked and ordered as the candidate's.
+
+        What counts give is computed again for both: averages over the union of both class sets, and with the
+        candidate's costs, stated shares and order of classes. A slice that holds other samples in the
+        baseline is no row of it.
+        """
         found = self._rows[0].get(key), self._rows[1].get(key)
-        counted = METRICS[key[0]].needs == "counts" if key[0] in METRICS else False
-        if None in found or key[2] in (None, "micro", "samples") or not counted:
+        metric, _, average, _, slice_ = key
+        if None in found or average == "samples" or not _counted(metric):
             return found
-        mine, theirs = self._both if key[4] is None else self._both_of_slice(dict(key[4]))
+        if average in (None, "micro") and slice_ is None and self._alike:
+            return found
+        mine, theirs = self._both if slice_ is None else self._both_of_slice(dict(slice_))
         if mine is None or theirs is None:
             return found
-        return self._averaged(mine, key), self._averaged(theirs, key)
+        if not np.array_equal(mine.support, theirs.support):
+            return found[0], None
+        return self._again(mine, found[0], key), self._again(theirs, found[1], key)
 
-    def _averaged(self, counts: ConfusionCounts, key: RowKey) -> MetricRow | None:
-        """Return an average over both runs' classes."""
+    def _again(self, counts: ConfusionCounts, row: MetricRow | None, key: RowKey) -> MetricRow | None:
+        """Compute a row from counts; its interval stands where nothing but counts is needed for one."""
+        assert row is not None
         metric, params, average, _, slice_ = key
-        assert average is not None
-        measures = replace(self._measures, asked=((metric, dict(params)),), averages=(average,))
-        columns = count_columns(counts.matrix[None], measures, members=self.members, by_class=False)
+        measures = replace(
+            self._measures,
+            asked=((metric, dict(params)),),
+            averages=() if average is None else (average,),
+            level=row.level or self._measures.level,
+        )
+        columns = count_columns(
+            counts.matrix[None], measures, members=self.members, by_class=key[3] is not None
+        )
         n_samples = int(counts.n_samples.flat[0])
-        rows = [
-            row
+        rows = {
+            found.key: found
             for column in columns
-            for row in column.rows(
+            for found in column.rows(
                 0,
                 self.candidate.class_names,
                 n_samples=n_samples,
                 level=measures.level,
                 slice_=None if slice_ is None else dict(slice_),
             )
-        ]
-        return next((row for row in rows if row.key == key), None)
+        }
+        again = rows.get(key)
+        if again is None or again.value is None or row.method in COUNTED:
+            return again
+        # Dependent samples, and label sets: what the document says, where it says it of the same value.
+        same = row.value is not None and math.isclose(row.value, again.value, rel_tol=1e-12, abs_tol=1e-15)
+        kept = row if same else replace(row, low=None, high=None, level=None, method=None)
+        names = ("low", "high", "level", "method", "no_interval")
+        return replace(again, **{name: getattr(kept, name) for name in names})
+
+
+def _counted(metric: str) -> bool:
+    return metric in METRICS and METRICS[metric].needs == "counts"
 
 
 def _bounds(row: MetricRow, level: float) -> tuple[float, float] | None:
@@ -174,16 +215,22 @@ def pair(
     Raises:
         DocumentError: Tables are needed, and damaged.
     """
+    same = is_same_model(candidate, baseline) or (tables is not None and tables.are_one())
     found = Pair(
         candidate,
         baseline,
-        same_model=is_same_model(candidate, baseline) and not allow_same_model,
+        same_model=same and not allow_same_model,
         differences=obstacles(candidate, baseline),
-        remarks=remarks(candidate, baseline),
+        remarks=remarks(candidate, baseline, same=same),
         tables=tables,
     )
     if compare is not None and compare.on_changed_data == "common" and only_data_changed(found.differences):
         return _on_common(found, compare.min_common)
+    if tables is not None and not found.differences and tables.regroups:
+        from evalkit.compare.common import regrouped  # noqa: PLC0415 - arrow
+
+        again = regrouped(tables)
+        return replace(found, baseline=again.baseline, tables=again)
     return found
 
 
@@ -206,7 +253,7 @@ def _on_common(found: Pair, least: float) -> Pair:
         tables.baseline,
         found.same_model,
         (),
-        replace(found.remarks, notes=(f"The data changed: {overlap.text}.", *found.remarks.notes)),
+        on_changed_data(found.candidate, found.baseline, overlap.text),
         tables,
         overlap,
     )

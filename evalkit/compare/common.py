@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from evalkit.catalogue import METRICS
 from evalkit.compare.joined import Joined, Overlap, Tables, fixed, grouping_of
 from evalkit.counts import counter_of
 from evalkit.decide import Decision
@@ -23,6 +24,25 @@ def on_common(tables: Tables) -> tuple[Tables, Overlap]:
     new = _restricted(candidate, candidate, joined, joined.new)
     old = _restricted(tables.baseline, candidate, joined, joined.old)
     return fixed(replace(tables, candidate=new, baseline=old), joined), overlap
+
+
+def regrouped(tables: Tables) -> Tables:
+    """Return the runs with the baseline's numbers found again in the candidate's slices and units.
+
+    The columns that make them are attributes of the data, which no digest covers: the baseline's may have
+    been others, or it may not have kept them.
+
+    Raises:
+        DocumentError: A table is damaged.
+    """
+    ranked = any(METRICS[row.metric].needs == "scores" for row in tables.candidate.metrics)
+    joined = tables.joined(scores=ranked and grouping_of(tables.candidate).unit is not None)
+    found = _restricted(tables.baseline, tables.candidate, joined, joined.old)
+    if grouping_of(tables.candidate).unit is None:
+        kept = [row for row in tables.baseline.metrics if METRICS[row.metric].needs == "scores"]
+        counted = [row for row in found.metrics if METRICS[row.metric].needs != "scores"]
+        found = found.model_copy(update={"metrics": (*counted, *kept)})
+    return replace(tables, baseline=found)
 
 
 def _restricted(result: EvalResult, candidate: EvalResult, joined: Joined, samples: Samples) -> EvalResult:

@@ -1,5 +1,6 @@
 """Two per-sample tables as one: the same samples in the same order, classes in the candidate's order."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evalkit.compare.shares import MAX_IDS
+from evalkit.counts import counter_of
 from evalkit.decide import Decision
 from evalkit.errors import DocumentError
 from evalkit.grouping import Grouping, SliceBy, Slicing, codes_of, combine, slicing
@@ -119,6 +121,20 @@ class Tables:
             return None
         return cls(candidate, baseline, (new, old))
 
+    def are_one(self) -> bool:
+        """Return whether two results without weights come from the same table, byte for byte."""
+        weights = [side.digests.get("weights") for side in (self.candidate, self.baseline)]
+        if weights != [None, None] or self.candidate.threshold != self.baseline.threshold:
+            return False
+        new, old = self.paths
+        return new.stat().st_size == old.stat().st_size and _digest(new) == _digest(old)
+
+    @property
+    def regroups(self) -> bool:
+        """Whether the baseline's numbers depend on how the candidate's columns group samples."""
+        grouping = grouping_of(self.candidate)
+        return bool(grouping.slices) or grouping.unit is not None
+
     def joined(self, *, scores: bool = False) -> Joined:
         """Return the joined samples.
 
@@ -134,7 +150,7 @@ class Tables:
             new, old, ids = self._read(scores=scores)
             place = _positions(*ids, where=str(self.paths[1]))
             old = old if place is None else _taken(old, place)
-            if not np.array_equal(new.y_true, old.y_true):
+            if new.y_true.shape != old.y_true.shape or not np.array_equal(new.y_true, old.y_true):
                 raise DocumentError(f"{self.paths[1]}: holds other labels than its result")
             self._found[scores] = self._grouped(new, old, ids[0])
         return self._found[scores]
@@ -149,6 +165,8 @@ class Tables:
         place = as_numpy(pc.fill_null(pc.index_in(ids[0], value_set=ids[1].combine_chunks()), -1))
         here = np.flatnonzero(place >= 0)
         there = place[here].astype(np.int64)
+        if _repeats(there):
+            raise DocumentError(f"{self.paths[0]}: holds a sample twice")
         same = new.y_true[here] == old.y_true[there]
         same = same.all(axis=1) if same.ndim == 2 else same  # noqa: PLR2004 - (n, L)
         gone = np.ones(len(old), bool)
@@ -175,6 +193,8 @@ class Tables:
         except (OSError, pa.ArrowException, KeyError) as error:
             folder = self.paths[1].parent
             raise DocumentError(f"{folder}: a per-sample table cannot be read: {error}") from error
+        _check(self.candidate, new, self.paths[0])
+        _check(self.baseline, old, self.paths[1])
         names = self.baseline.class_names
         return new, _in_order(old, [names.index(name) for name in self.candidate.class_names]), ids
 
@@ -222,6 +242,22 @@ def _decision(candidate: EvalResult, result: EvalResult) -> Decision:
     return Decision(result.task, output, index, result.threshold)
 
 
+def _check(result: EvalResult, samples: Samples, path: Path) -> None:
+    """Refuse a table that does not give its result's counts."""
+    counts = result.confusion
+    if counts is None or grouping_of(result).unit is not None:
+        return
+    counter = counter_of(result.task, len(result.class_names))
+    counter.add(samples.y_true, samples.y_pred)
+    if not np.array_equal(counter.result().matrix, counts.matrix):
+        raise DocumentError(f"{path}: does not hold the samples that {path.parent / 'result.json'} counts")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _scored(path: Path) -> bool:
     with path.open("rb") as file:
         return "score_0" in pq.ParquetFile(file).schema_arrow.names
@@ -247,9 +283,15 @@ def _positions(new: pa.ChunkedArray, old: pa.ChunkedArray, *, where: str) -> Row
     if len(new) == len(old) and pc.all(pc.equal(new, old)).as_py():
         return None
     found = pc.index_in(new, value_set=old.combine_chunks())
-    if found.null_count or len(new) != len(old):
+    places = np.asarray(as_numpy(pc.fill_null(found, 0)), np.int64)
+    if found.null_count or len(new) != len(old) or _repeats(places):
         raise DocumentError(f"{where}: holds other samples than its result")
-    return np.asarray(as_numpy(found), np.int64)
+    return places
+
+
+def _repeats(places: Rows) -> bool:
+    """Return whether a sample stands twice in a table."""
+    return bool(places.size) and int(np.bincount(places).max()) > 1
 
 
 def _taken(samples: Samples, rows: Rows) -> Samples:

@@ -8,7 +8,10 @@ from evalkit.result import EvalResult
 from evalkit.signature import SAMPLES, question
 
 # How far statistics of inputs may differ, as a share of their spread, and still count as the same.
-_SAME_STATISTICS = 1e-3
+_SAME_STATISTICS, _FAR = 1e-3, 0.1
+_FED = "The two models were fed other inputs (another preprocessing, or another data file)"
+_LOOKS_LIKE = "a forgotten scaling looks just like it"
+_SAME_WEIGHTS = f"The weights are the same: only the inputs are compared, and {_LOOKS_LIKE}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,48 +42,73 @@ def only_data_changed(found: Sequence[str]) -> bool:
 
 
 def is_same_model(candidate: EvalResult, baseline: EvalResult) -> bool:
-    """Return whether weights and inputs are the same, to the bit."""
-    return all(
+    """Return whether weights and inputs are the same, to the bit, and the threshold, too.
+
+    Results without weights are the same if their documents are.
+    """
+    if candidate.digests.get("weights") is None and baseline.digests.get("weights") is None:
+        return candidate is baseline or candidate == baseline
+    return candidate.threshold == baseline.threshold and all(
         candidate.digests.get(name) is not None and candidate.digests[name] == baseline.digests.get(name)
         for name in ("weights", "inputs")
     )
 
 
-def remarks(candidate: EvalResult, baseline: EvalResult) -> Remarks:
-    """Say what the digests of inputs and the thresholds show."""
+def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remarks:
+    """Say what the digests of inputs and the thresholds show.
+
+    Args:
+        candidate, baseline: The two runs.
+        same: They are one.
+    """
+    if same:
+        return Remarks(("Nothing was compared: the baseline is the same model on the same inputs.",))
     notes = []
     if candidate.threshold != baseline.threshold:
         notes.append(
             f"The two models decide by other thresholds: {baseline.threshold!r} before, "
             f"{candidate.threshold!r} now."
         )
-    if is_same_model(candidate, baseline):
-        same = "Nothing was compared: the baseline is the same model on the same inputs."
-        return Remarks((same,), tuple(notes))
     if candidate.digests.get("inputs") == baseline.digests.get("inputs"):
         return Remarks(notes=tuple(notes))
-    fed = "The two models were fed other inputs (another preprocessing, or another data file)"
-    change = _changed_statistics(candidate.data, baseline.data)
+    change = _changed_statistics(candidate.data, baseline.data, tolerance=_SAME_STATISTICS)
+    alike = candidate.digests.get("weights")
+    if alike is not None and alike == baseline.digests.get("weights"):
+        change = change or "their statistics agree within 0.1 %"
+        return Remarks((f"{_FED}: {change}. {_SAME_WEIGHTS}",), tuple(notes))
     if change is None:
-        return Remarks(notes=(*notes, f"{fed}; their statistics agree within 0.1 %."))
-    weights = candidate.digests.get("weights")
-    alike = weights is not None and weights == baseline.digests.get("weights")
-    same = " The weights are the same: only the inputs are compared." if alike else ""
-    return Remarks((f"{fed}: {change}; a forgotten scaling looks just like it.{same}",), tuple(notes))
+        return Remarks(notes=(*notes, f"{_FED}; their statistics agree within 0.1 %."))
+    return Remarks((f"{_FED}: {change}; {_LOOKS_LIKE}.",), tuple(notes))
 
 
-def _changed_statistics(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
+def on_changed_data(candidate: EvalResult, baseline: EvalResult, overlap: str) -> Remarks:
+    """Say the same of runs whose data changed: their inputs differ anyhow, a scaling by far."""
+    found = remarks(candidate, baseline, same=False)
+    notes = (f"The data changed: {overlap}.", *found.notes)
+    change = _changed_statistics(candidate.data, baseline.data, tolerance=_FAR, names=("mean", "std"))
+    if change is None and candidate.digests.get("weights") != baseline.digests.get("weights"):
+        return Remarks(notes=notes)
+    return Remarks(found.warnings, notes)
+
+
+def _changed_statistics(
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    *,
+    tolerance: float,
+    names: Sequence[str] = ("mean", "std", "min", "max"),
+) -> str | None:
     """Name the first statistic of the inputs that differs; None where all agree."""
     new, old = (facts.get("input_statistics") or {} for facts in (ours, theirs))
     if not (new and old):
         return "their statistics were not recorded"
-    for name in ("mean", "std", "min", "max"):
+    for name in names:
         mine, other = new.get(name) or [], old.get(name) or []
         if len(mine) != len(other):
             return f"{len(other)} channels before, {len(mine)} now"
         for channel, (value, before) in enumerate(zip(mine, other, strict=True)):
             spread = (old.get("std") or [0.0] * len(other))[channel]
-            if abs(value - before) > _SAME_STATISTICS * max(abs(before), spread):
+            if abs(value - before) > tolerance * max(abs(before), spread):
                 where = f" of channel {channel}" if len(mine) > 1 else ""
                 return f"{name}{where} was {before:.4g} and is {value:.4g}"
     return None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from evalkit.datasets.images import decode
 from evalkit.datasets.preprocess import Preprocessing
@@ -75,6 +76,12 @@ class Pictures:
             unreadable=tuple(lost),
             modes=modes,
         )
+
+    def picture(self, position: int) -> Image.Image:
+        """Return one image as it is in its file, for people."""
+        preprocessing = self.preprocessing
+        path = self.root / self.files[position]
+        return decode(path, mode=preprocessing.mode, exif=preprocessing.exif).image
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""

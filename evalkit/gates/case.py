@@ -10,13 +10,12 @@ from evalkit.catalogue import UNDEFINED_TEXTS, is_of_flips
 from evalkit.compare import Pair
 from evalkit.count_rows import count_rows, margins_of, members_of
 from evalkit.errors import listed
-from evalkit.result import EvalResult
-from evalkit.rows import MetricRow, RowKey
+from evalkit.result import COUNTED, EvalResult
+from evalkit.rows import MetricRow, RowKey, row_key
 
 MAX_UNREADABLE = 0.01
 # Why something is not judged: a slug and a sentence.
 Problem = tuple[str, str]
-_AGAIN = ("wilson", "wilson-jaccard", "wilson-effective", "normal")
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,22 @@ class Case:
             return "missing", "the run does not have this row"
         if row.value is None:
             return "undefined", f"the value is undefined ({_why(row)})"
-        behind = support_of(row)
+        behind = self.support_of(row)
         if (row.slice is not None or row.class_name is not None) and behind < support:
             return "insufficient", f"{behind} samples are too few, {support} are needed"
         return None
+
+    def support_of(self, row: MetricRow) -> int:
+        """Return how many samples a value is made of: its denominator, else its class's or slice's."""
+        if row.denominator is not None:
+            return row.denominator
+        if row.class_name is None or is_of_flips(row.metric):
+            return row.n_samples
+        slice_ = None if row.slice is None else dict(row.slice)
+        found = self._own.get(row_key("support", class_name=row.class_name, slice_=slice_))
+        whole = self._own.get(row_key("support", class_name=row.class_name))
+        of = found or whole
+        return row.n_samples if of is None else min(int(of.value or 0), row.n_samples)
 
     def interval(self, row: MetricRow, level: float) -> tuple[float, float] | None:
         """Return a row's interval at a gate's own level; None where there is none.
@@ -91,7 +102,7 @@ class Case:
         if math.isclose(row.level, level):
             return row.low, row.high
         counts = self._counts(row)
-        if counts is None or row.method not in _AGAIN:
+        if counts is None or row.method not in COUNTED:
             return None
         result = self.result
         measures = replace(
@@ -114,11 +125,6 @@ class Case:
             return None if self.result.confusion is None else self.result.confusion.matrix
         found = [one for one in self.result.slices if one.slice == row.slice]
         return self.result.counts_of_slice(found[0]).matrix if found else None
-
-
-def support_of(row: MetricRow) -> int:
-    """Return how many samples a value is made of."""
-    return row.n_samples if row.denominator is None else row.denominator
 
 
 def unknown_baseline(row: MetricRow | None) -> Problem | None:

@@ -15,7 +15,7 @@ from evalkit.catalogue import METRICS
 from evalkit.compare import Pair
 from evalkit.display import show
 from evalkit.errors import listed
-from evalkit.gates.case import Case, support_of, unknown_baseline
+from evalkit.gates.case import Case, unknown_baseline
 from evalkit.gates.judging import DEFAULT_ALPHA, check_of, check_rule, exact_drop
 from evalkit.gates.plan import PlannedGate
 from evalkit.gates.power import power_of_family
@@ -87,6 +87,8 @@ def judge_family(
         limit: The rule.
         pointwise: Judge each member's value, uncorrected.
     """
+    if not keys:
+        return _family((), "cannot_judge", "missing", "the run does not have such rows")
     found = [_member(case, key, limit, pointwise=pointwise) for key in keys]
     blocked = [(key, one) for key, one in zip(keys, found, strict=True) if one.reason not in _OUTSIDE]
     if blocked:
@@ -121,17 +123,27 @@ def _power(
 
 
 def _reason(member: Member) -> str:
-    return "no interval; judge: point needs none" if member.reason == "no_interval" else member.reason
+    """Say why a member keeps the family from being judged."""
+    texts = {
+        "no_interval": "no interval; judge: point needs none",
+        "missing": "one of the runs lacks the row",
+    }
+    return texts.get(member.reason, member.reason)
 
 
 def _summary(found: Sequence[Member], keys: Sequence[RowKey], judged: Sequence[int]) -> dict[str, Any]:
     bad = [position for position in judged if found[position].outcome == "failed"]
     if bad:
-        names = [f"{describe(keys[k])} is {show(found[k].value)}" for k in bad]
+        names = [f"{describe(keys[k])} {_found(found[k])}" for k in bad]
         return _family(found, "failed", "beyond_limit", f"outside are {listed(names, limit=5)}")
     few = len(found) - len(judged)
     rest = f"; {few} have too few samples" if few else ""
     return _family(found, "passed", "clears", f"none of {len(judged)} is demonstrably outside{rest}")
+
+
+def _found(member: Member) -> str:
+    """Say what was found of a member: its value, or by how much it dropped."""
+    return f"is {show(member.value)}" if member.drop is None else f"dropped by {show(member.drop)}"
 
 
 def _each(
@@ -148,7 +160,7 @@ def _each(
             slice=check.slice,
             value=check.value,
             drop=check.drop,
-            support=0 if (row := rows.get(key)) is None else support_of(row),
+            support=0 if (row := rows.get(key)) is None else case.support_of(row),
             outcome=check.outcome,
             reason=check.reason,
         )
@@ -175,46 +187,50 @@ _OUTSIDE = ("", "insufficient")
 
 
 def _member(case: Case, key: RowKey, limit: Limit, *, pointwise: bool) -> Member:
-    row = case.row(key, _LEVEL)
+    row, theirs = case.row(key, _LEVEL), None
+    if limit.compared is not None:
+        row, theirs = limit.compared.rows(key)
+    support = 0 if row is None else case.support_of(row)
     named: dict[str, Any] = {
         "class_name": key[3],
         "slice": None if key[4] is None else dict(key[4]),
         "value": None if row is None else row.value,
-        "support": 0 if row is None else support_of(row),
+        "support": support,
     }
     problem = case.unknown(key, row, 0)
-    if row is not None and row.value is None and support_of(row) < max(limit.support, 1):
+    if problem is None and limit.compared is not None:
+        problem = unknown_baseline(theirs)
+    if row is not None and row.value is None and support < max(limit.support, 1):
         problem = None  # nothing was there to measure, which is the fewest samples of all
     if problem is not None:
         return Member(**named, reason=problem[0])
-    assert row is not None
-    if support_of(row) < limit.support:
+    if support < limit.support:
         return Member(**named, reason="insufficient")
-    value, p_value = _evidence(row, key, limit, pointwise=pointwise)
+    assert row is not None
+    value, p_value = _evidence(row, theirs, key, limit, pointwise=pointwise)
+    drop = None if limit.compared is None else value
     if p_value is None:
-        return Member(**named, reason="no_interval")
-    return Member(**named, drop=None if limit.compared is None else value, p_value=p_value)
+        return Member(**named, drop=drop, reason="no_interval")
+    return Member(**named, drop=drop, p_value=p_value)
 
 
 def _evidence(
-    row: MetricRow, key: RowKey, limit: Limit, *, pointwise: bool
+    row: MetricRow, theirs: MetricRow | None, key: RowKey, limit: Limit, *, pointwise: bool
 ) -> tuple[float | None, float | None]:
     """Return what is judged, and the one-sided p value of its being on the right side of the limit."""
-    if limit.compared is None:
+    if limit.compared is None or theirs is None:
         if pointwise:
             return row.value, float(clears(row.value, limit.bound, at_least=limit.at_least))
         return row.value, p_of_row(row, limit.bound, at_least=limit.at_least)
-    mine, theirs = limit.compared.rows(key)
-    if mine is None or theirs is None or unknown_baseline(theirs) is not None:
-        return None, None
-    drop = exact_drop(mine, theirs)
-    if pointwise or clears(drop, limit.bound, at_least=False):
-        return drop, float(clears(drop, limit.bound, at_least=False))
+    drop = exact_drop(row, theirs)
+    inside = clears(drop, limit.bound, at_least=False)
+    if pointwise:
+        return drop, float(inside)
     score = limit.compared.gap(key, level=_LEVEL).score
     if score is None:
         return drop, None
-    falls = mine.greater_is_better is not False
-    return drop, _NORMAL.cdf(score(-limit.bound) if falls else -score(limit.bound))
+    falls = row.greater_is_better is not False
+    return drop, 1.0 if inside else _NORMAL.cdf(score(-limit.bound) if falls else -score(limit.bound))
 
 
 def p_of_row(row: MetricRow, limit: float, *, at_least: bool) -> float | None:
@@ -222,15 +238,15 @@ def p_of_row(row: MetricRow, limit: float, *, at_least: bool) -> float | None:
 
     1 where the value itself is; None where the row has no interval that can be inverted.
     """
-    if clears(row.value, limit, at_least=at_least):
-        return 1.0
     if row.value is None or row.low is None or row.high is None or row.level is None:
         return None
-    z = normal_quantile(row.level)
-    if row.method == "normal":
+    if clears(row.value, limit, at_least=at_least):
+        return 1.0
+    z, method = normal_quantile(row.level), (row.method or "").removesuffix("-clustered")
+    if method == "normal":
         error = (row.high - row.low) / (2 * z)
         score = (row.value - limit) / error
-    elif row.method in ("wilson", "wilson-jaccard", "wilson-effective"):
+    elif method in ("wilson", "wilson-jaccard", "wilson-effective"):
         score = _wilson_score(row, limit, z)
     else:
         return None

@@ -8,9 +8,10 @@ from typing import Any
 from evalkit.result import EvalResult
 from evalkit.rows import MIN_SUPPORT, MetricRow, row_key
 from evalkit.uncertainty import normal_quantile
-from evalkit.uncertainty.power import Design, Disagreement
+from evalkit.uncertainty.power import Design, Disagreement, Normal
 
 CLEARED = 0.99
+Noise = Disagreement | Normal
 _ALPHA = 1 - CLEARED
 _GUARD = Design("guard", 0.025)
 
@@ -23,20 +24,20 @@ class Suggestion:
     reason: str
 
 
-def suggest(result: EvalResult, disagreement: float | None) -> list[Suggestion]:
+def suggest(result: EvalResult, noise: Noise | None) -> list[Suggestion]:
     """Suggest floors for the headline metrics, one for every class, and a margin for a drop.
 
     Args:
         result: A valid, whole run.
-        disagreement: The share of samples that one of two models has right and the other has not; None where
-            it is not known, and then no margin is suggested.
+        noise: How far the shares of two models differ by chance; None where that is not known, and then no
+            margin is suggested.
     """
     rows = result.rows()
     found = [_floor(rows[key], gate) for key, gate in _headlines(result) if key in rows]
     whole = [one for one in (*found, _classes(result)) if one is not None]
     headline = _right(result)
-    if disagreement is not None and headline in rows:
-        whole.append(_margin(result, disagreement))
+    if noise is not None and headline in rows:
+        whole.append(_margin(result, noise))
     return whole
 
 
@@ -69,13 +70,16 @@ def _headlines(result: EvalResult) -> Iterator[tuple[Any, dict[str, Any]]]:
         return
     for metric in ("recall", "precision"):
         gate = {"metric": metric, "class": result.positive_class}
-        yield row_key(metric, class_name=result.positive_class), gate
+        if result.positive_class != "*":  # which would name all classes
+            yield row_key(metric, class_name=result.positive_class), gate
 
 
 def _floor(row: MetricRow, gate: dict[str, Any]) -> Suggestion | None:
     """Put a floor where a model as good as this one is 99 times in 100."""
     if row.value is None or row.low is None or row.high is None or row.level is None:
         return None
+    if row.class_name is not None and (row.denominator or 0) < MIN_SUPPORT:
+        return None  # a single class needs so many to be judged
     if row.numerator is not None and row.denominator and row.method == "wilson":
         limit, of = clearable(row.numerator, row.denominator), f" over {row.denominator} samples"
     else:
@@ -108,15 +112,18 @@ def _classes(result: EvalResult) -> Suggestion | None:
     return Suggestion({"metric": "recall", "class": "*", "min": limit, "alpha": round(_ALPHA, 6)}, reason)
 
 
-def _margin(result: EvalResult, disagreement: float) -> Suggestion:
+def _margin(result: EvalResult, noise: Noise) -> Suggestion:
     """Allow the drop that an equally good model stays within."""
-    n = result.n_samples
-    models = Disagreement(n, disagreement)
-    least = models.smallest_margin(_GUARD, power=CLEARED)
-    margin = math.ceil(max(least or 0.0, 1 / n) * 1e4 - 1e-9) / 1e4
-    drop = models.smallest_drop(_GUARD, margin)
+    least = noise.smallest_margin(_GUARD, power=CLEARED)
+    margin = math.ceil(max(least or 0.0, 1 / result.n_samples) * 1e4 - 1e-9) / 1e4
+    drop = noise.smallest_drop(_GUARD, margin)
     found = "no drop is found" if drop is None else f"a true drop of {drop:.4f} fails 4 times in 5"
-    reason = f"at {disagreement:.1%} disagreement an equally good model passes 99 times in 100; {found}"
+    at = (
+        f"a standard error of {noise.error:.4f}"
+        if isinstance(noise, Normal)
+        else f"{noise.share:.1%} disagreement"
+    )
+    reason = f"at {at} an equally good model passes 99 times in 100; {found}"
     return Suggestion({"metric": _right(result)[0], "max_drop": margin}, reason)
 
 

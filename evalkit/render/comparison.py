@@ -1,100 +1,176 @@
 """Two runs side by side in finished words, for console and page."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from evalkit.catalogue import METRICS
-from evalkit.display import MAX_TEXT, show, visible
-from evalkit.rows import describe_params, describe_slice
+from evalkit.display import show, visible
+from evalkit.render.charts import Chart, RowPoint, row_chart
+from evalkit.render.numbers import digits_of, signed, signed_interval
+from evalkit.render.terms import Terms
+from evalkit.rows import describe_slice
 
 FLIP_COLUMNS = (
-    "samples of",
-    "samples",
-    "both right",
-    "only right now",
-    "only right before",
-    "both wrong",
-    "difference",
-    "interval",
+    "Samples of",
+    "Samples",
+    "Both right",
+    "Only right now",
+    "Only right before",
+    "Both wrong",
+    "Difference",
+    "Interval",
 )
 MAX_GROUPS = 25
 _MAX_SHOWN = 10
 
 
-def render_comparison(document: dict[str, Any]) -> str:
-    """Return both runs' headline numbers, their differences and the flips as text."""
-    old, new = (visible(document[name]["name"]) for name in ("baseline", "candidate"))
-    parts = [
-        f"{new} against {old}",
-        *(f"  warning: {visible(text, limit=MAX_TEXT)}" for text in document["warnings"]),
-    ]
-    parts += [f"  note: {visible(text, limit=MAX_TEXT)}" for text in document["notes"]]
-    lines = [comparison_line(row) for row in document["rows"]]
-    level = f"{document['level'] * 100:g} % interval"
-    from evalkit.render.text import table  # noqa: PLC0415 - the page needs the lines alone
+@dataclass(frozen=True, slots=True)
+class ComparisonView:
+    """What changed since the baseline.
 
-    parts.append(table(["metric", "baseline", "candidate", "difference", level, ""], lines))
-    if "common" in document:
-        parts += common_lines(document["common"])
-    if "flips" in document:
-        parts += flip_lines(document["flips"])
-        groups = flip_groups(document["flips"])
-        if groups:
-            parts.append(table(list(FLIP_COLUMNS), groups))
-    return "\n".join(parts) + "\n"
+    Attributes:
+        baseline: Its name and path.
+        signature: Its signature.
+        lines: A metric each: name, both values, difference, interval, method.
+        common: Which samples are new, gone or relabelled.
+        square: The four counts of two models' answers: title, count, words.
+        sentences: McNemar's test, and the first flips.
+        groups: Classes with flips, and slices.
+        chart: The classes' changes.
+    """
 
-
-def comparison_line(row: dict[str, Any]) -> list[str]:
-    """Return one metric: its name, both values, their difference, its interval and the method."""
-    label = METRICS[row["metric"]].label if row["metric"] in METRICS else row["metric"]
-    label = f"{label}, {row['average']}" if row["average"] else label
-    label = f"{label} ({describe_params(row['params'])})" if row["params"] else label
-    bounds = "" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
-    difference = "" if row["difference"] is None else f"{row['difference']:+.4f}"
-    return [label, _value(row["baseline"]), _value(row["candidate"]), difference, bounds, row["method"] or ""]
+    baseline: str
+    signature: str
+    lines: tuple[tuple[str, ...], ...]
+    common: tuple[str, ...]
+    square: tuple[tuple[str, str, str], ...]
+    sentences: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+    chart: Chart | None
 
 
-def _value(value: float | None) -> str:
-    return "n/a" if value is None else show(value)
-
-
-def flip_lines(flips: dict[str, Any]) -> list[str]:
-    """Return who was right before and after, and the first samples that changed, a line each."""
-    n, up, down = flips["n_samples"], flips["only_candidate"], flips["only_baseline"]
-    counts = (
-        f"{n} samples: {flips['both_right']} right in both, {flips['both_wrong']} wrong in both, "
-        f"{up} only right now, {down} only right before"
+def comparison_view(
+    document: dict[str, Any], *, baseline: str, signature: str, terms: Terms
+) -> ComparisonView:
+    """Build the view of a comparison as ``verdict.json`` holds it."""
+    flips = document.get("flips")
+    return ComparisonView(
+        visible(baseline),
+        visible(signature, limit=2000),
+        tuple(comparison_line(row, terms) for row in document.get("rows") or ()),
+        tuple(_common_lines(document["common"])) if "common" in document else (),
+        _square(flips) if flips else (),
+        tuple(_sentences(flips)) if flips else (),
+        tuple(flip_groups(flips)) if flips else (),
+        _chart(flips) if flips else None,
     )
-    test = flips["mcnemar"]
-    parts = [counts, f"McNemar: p = {test['exact']:.3g}, mid-p = {test['mid_p']:.3g} (shown, never judged)"]
-    for name, words in (("negative_ids", "no longer right"), ("positive_ids", "newly right")):
-        ids = [visible(one) for one in flips[name][:_MAX_SHOWN]]
-        if ids:
-            parts.append(f"  {words}: {', '.join(ids)}")
-    return parts
 
 
-def flip_groups(flips: dict[str, Any]) -> list[list[str]]:
+def comparison_line(row: dict[str, Any], terms: Terms) -> tuple[str, ...]:
+    """Return one metric: its name, both values, their difference, its interval and the method."""
+    label = terms.metric(row["metric"], row["average"], row["params"])
+    digits = digits_of(row["low"], row["high"])
+    values = ("n/a" if row[side] is None else show(row[side], digits) for side in ("baseline", "candidate"))
+    low, high = row["low"], row["high"]
+    return (
+        label,
+        *values,
+        signed(row["difference"], low, high),
+        signed_interval(low, high),
+        row["method"] or "",
+    )
+
+
+def flip_groups(flips: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return the classes with flips, those that lost most first, and every slice, a line each."""
-    classes = [one for one in flips["by_class"] if one["only_candidate"] or one["only_baseline"]]
-    classes.sort(key=lambda one: one["only_candidate"] - one["only_baseline"])
-    found = [(visible(one["class_name"]), one) for one in classes[:MAX_GROUPS]]
+    found = [(visible(one["class_name"]), one) for one in _changed(flips)[:MAX_GROUPS]]
     found += [(visible(describe_slice(one["slice"])), one) for one in flips["by_slice"][:MAX_GROUPS]]
     return [_group(name, one) for name, one in found]
 
 
-def _group(name: str, one: dict[str, Any]) -> list[str]:
+def _changed(flips: dict[str, Any]) -> list[dict[str, Any]]:
+    classes = [one for one in flips["by_class"] if one["only_candidate"] or one["only_baseline"]]
+    return sorted(classes, key=lambda one: float(one["difference"] or 0.0))
+
+
+def _group(name: str, one: dict[str, Any]) -> tuple[str, ...]:
     counts = ("n_samples", "both_right", "only_candidate", "only_baseline", "both_wrong")
-    difference = "" if one["difference"] is None else f"{one['difference']:+.4f}"
-    bounds = "" if one["low"] is None else f"{one['low']:+.4f} to {one['high']:+.4f}"
-    return [name, *(str(one[key]) for key in counts), difference, bounds]
+    low, high = one["low"], one["high"]
+    return (
+        name,
+        *(f"{one[key]:,}" for key in counts),
+        signed(one["difference"], low, high),
+        signed_interval(low, high),
+    )
 
 
-def common_lines(common: dict[str, Any]) -> list[str]:
+def _square(flips: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    cells = (
+        ("both_right", "both right", "as before"),
+        ("only_candidate", "only right now", "corrected"),
+        ("only_baseline", "only right before", "spoiled"),
+        ("both_wrong", "both wrong", "as before"),
+    )
+    return tuple((title, f"{flips[key]:,}", words) for key, title, words in cells)
+
+
+def _sentences(flips: dict[str, Any]) -> list[str]:
+    test = flips["mcnemar"]
+    parts = [f"McNemar's test: p = {test['exact']:.3g}, mid-p = {test['mid_p']:.3g}; shown, never judged."]
+    for name, key, words in (
+        ("negative_ids", "only_baseline", "No longer right"),
+        ("positive_ids", "only_candidate", "Newly right"),
+    ):
+        text = _ids(flips[name], flips[key])
+        if text:
+            parts.append(f"{words}: {text}.")
+    return parts
+
+
+def _common_lines(common: dict[str, Any]) -> list[str]:
     """Return which samples are new, gone or relabelled, the first of each kind, a line each."""
     parts = []
-    for name, words in (("new", "new"), ("gone", "gone"), ("relabelled", "relabelled")):
-        ids = [visible(one) for one in common[f"{name}_ids"][:_MAX_SHOWN]]
-        if ids:
-            more = common[f"n_{name}"] - len(ids)
-            parts.append(f"  {words}: {', '.join(ids)}{f' and {more} more' if more else ''}")
+    for name in ("new", "gone", "relabelled"):
+        text = _ids(common[f"{name}_ids"], common[f"n_{name}"])
+        if text:
+            parts.append(f"{name.capitalize()}: {text}.")
     return parts
+
+
+def _ids(ids: Sequence[str], total: int) -> str:
+    shown = [visible(one) for one in ids[:_MAX_SHOWN]]
+    more = total - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "") if shown else ""
+
+
+def _chart(flips: dict[str, Any]) -> Chart | None:
+    found = [one for one in _changed(flips) if one["difference"] is not None][:MAX_GROUPS]
+    if not found:
+        return None
+    points = [
+        RowPoint(
+            visible(one["class_name"]),
+            one["difference"],
+            None if one["low"] is None else (one["low"], one["high"]),
+            one["n_samples"] < 30,  # noqa: PLR2004 - as everywhere: too few to conclude from
+            f"{visible(one['class_name'])}: {signed(one['difference'], one['low'], one['high'])}, "
+            f"{one['n_samples']:,} samples",
+        )
+        for one in found
+    ]
+    first = found[0]
+    words = "lost" if first["difference"] < 0 else "gained"
+    change = signed(first["difference"], first["low"], first["high"])
+    finding = f"{visible(first['class_name'])} {words} most: {change}."
+    if words == "gained":
+        finding = "No class lost."
+    return row_chart(
+        points,
+        id="change-chart",
+        title="Change in recall by class",
+        finding=finding,
+        x_label="Candidate less baseline",
+        header=FLIP_COLUMNS,
+        rows=tuple(_group(visible(one["class_name"]), one) for one in found),
+        mark=0.0,
+    )

@@ -1,5 +1,6 @@
 """Facts about model, data, run and provenance as pairs of finished strings."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,13 +108,18 @@ def provenance_facts(result: EvalResult) -> Facts:
     )
     return _facts(
         ("Started", found.get("started")),
-        ("Command", _joined(found.get("command"), " ")),
         ("Specification", found.get("specification")),
         *((name, version) for name, version in (found.get("versions") or {}).items()),
         ("Platform", found.get("platform")),
         ("Commit", commit),
         *((f"Digest of {name}", digest) for name, digest in result.digests.items()),
     )
+
+
+def reproduce(result: EvalResult) -> str:
+    """Return the command that gives the run again, with its words as a shell takes them."""
+    words = result.provenance.get("command") or ()
+    return visible(" ".join(shlex.quote(str(word)) for word in words), limit=MAX_TEXT) if words else ""
 
 
 def _seconds(value: Any) -> str | None:

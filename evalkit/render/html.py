@@ -2,14 +2,26 @@
 
 import base64
 import hashlib
+import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+)
 from markupsafe import Markup
 
-from evalkit.errors import OutputError
-from evalkit.render.view import ReportView, report_view
+from evalkit.errors import OutputError, SpecificationError
+from evalkit.gallery import GalleryRow
+from evalkit.render.view import report_view
 from evalkit.result import EvalResult
 from evalkit.verdict import Verdict
 
@@ -25,34 +37,75 @@ def templates_dir() -> Path:
     )
 
 
-def render_html(result: EvalResult, verdict: Verdict | None) -> bytes:
-    """Render the report of a run; the same documents give the same bytes."""
-    view = report_view(result, verdict)
-    return _render(view).encode("utf-8", "backslashreplace")
+def render_html(
+    result: EvalResult,
+    verdict: Verdict | None,
+    gallery: Sequence[GalleryRow] = (),
+    *,
+    templates: Path | None = None,
+) -> bytes:
+    """Render the report of a run; the same documents give the same bytes.
+
+    Args:
+        result, verdict, gallery: The documents.
+        templates: A folder whose templates go before evalkit's own.
+
+    Raises:
+        SpecificationError: A template of the user's own is wrong.
+    """
+    return render_page("report.html.j2", templates=templates, view=report_view(result, verdict, gallery))
 
 
-def _render(view: ReportView) -> str:
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(view=view, style=style, style_hash=f"sha256-{digest}")
-    )
+def render_page(name: str, *, templates: Path | None = None, **values: Any) -> bytes:
+    """Fill a template with a view, our own style and script, and the policy that allows just these."""
+    environment = _environment(templates)
+    style, script = (_own(environment, f"report.{kind}") for kind in ("css", "js"))
+    try:
+        page = environment.get_template(name).render(
+            style=style, script=script, style_hash=_digest(style), script_hash=_digest(script), **values
+        )
+    except TemplateError as error:
+        if templates is None:
+            raise
+        line = getattr(error, "lineno", None)
+        where = f"{getattr(error, 'name', None) or name}{f':{line}' if line else ''}"
+        raise SpecificationError(f"{templates}: {where}: {error}") from error
+    return page.encode("utf-8", "backslashreplace")
 
 
 @cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(templates_dir()),
+def _environment(templates: Path | None) -> Environment:
+    own = FileSystemLoader(templates_dir())
+    loaders: list[BaseLoader] = [own, PrefixLoader({"evalkit": own})]
+    if templates is not None:
+        if not templates.is_dir():
+            raise SpecificationError(f"--templates {templates}: no such folder")
+        loaders.insert(0, FileSystemLoader(templates))
+    environment = Environment(
+        loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["data"] = _data
+    return environment
 
 
-@cache
-def _style() -> Markup:
-    """Return our own style sheet, the only text that is not escaped."""
-    return Markup((templates_dir() / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
+def _data(value: Any) -> Markup:
+    """Write data for a script: JSON in which nothing can end the element or start another."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)  # noqa: S704 - escaped just now
+
+
+def _own(environment: Environment, name: str) -> Markup:
+    """Return a style sheet or script of ours, the only text that is not escaped."""
+    assert environment.loader is not None
+    source, _, _ = environment.loader.get_source(environment, name)
+    return Markup(source)  # noqa: S704 - a file of ours, or of the user's own templates
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

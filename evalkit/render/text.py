@@ -1,7 +1,8 @@
-"""The console's table: plain text from the same view as the page."""
+"""The console's tables: plain text from the same views as the page."""
 
 from collections.abc import Sequence
 
+from evalkit.render.comparison import FLIP_COLUMNS, ComparisonView
 from evalkit.render.view import ReportView
 
 MAX_CLASSES = 25
@@ -32,9 +33,30 @@ def render_text(view: ReportView) -> str:
         parts.append(_classes(view))
     if view.gates:
         lines = [[gate.word, gate.sentence] for gate in view.gates]
-        parts.append(table(["gate", ""], lines, numeric=False))
-        parts += [f"  gate {gate.number}: {gate.power}" for gate in view.gates if gate.power]
+        parts.append(table([view.terms.gate, ""], lines, numeric=False))
+        parts += [f"  {view.terms.gate} {gate.number}: {gate.power}" for gate in view.gates if gate.power]
     parts.append(f"  {view.signature}")
+    return "\n".join(parts) + "\n"
+
+
+def render_comparison(view: ComparisonView, *, title: str, level: float, said: Sequence[str]) -> str:
+    """Return two runs side by side.
+
+    Args:
+        view: What changed.
+        title: The first line.
+        level: Of the intervals.
+        said: Warnings and notes, a line each.
+    """
+    parts = [title, *(f"  {line}" for line in said)]
+    header = ["metric", "baseline", "candidate", "difference", f"{level * 100:g} % interval", ""]
+    parts.append(table(header, view.lines))
+    parts += [f"  {line}" for line in view.common]
+    if view.square:
+        parts.append(f"  {', '.join(f'{count} {title}' for title, count, _ in view.square)}")
+    parts += [f"  {line}" for line in view.sentences]
+    if view.groups:
+        parts.append(table([name.lower() for name in FLIP_COLUMNS], view.groups))
     return "\n".join(parts) + "\n"
 
 
@@ -44,9 +66,9 @@ def _slices(view: ReportView) -> str:
         for row in view.slices[:MAX_CLASSES]
     ]
     label = view.slices[0].metric.lower()
-    lines_of = table(["slice", "samples", label, "interval", "against the rest", ""], lines)
+    lines_of = table([view.terms.slice, "samples", label, "interval", "against the rest", ""], lines)
     hidden = len(view.slices) - MAX_CLASSES
-    return f"{lines_of}\n  and {hidden} more slices in the report" if hidden > 0 else lines_of
+    return f"{lines_of}\n  and {hidden} more {view.terms.slices} in the report" if hidden > 0 else lines_of
 
 
 def _classes(view: ReportView) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from evalkit.catalogue import Metric, find_metric
+from evalkit.catalogue import COUNTS, Metric, find_metric
 from evalkit.errors import SpecificationError
 from evalkit.rules import DROP_JUDGES, LIMIT_JUDGES
 from evalkit.spec.schema import GateSpec, PreprocessSpec, SliceSpec, Specification, ThresholdFrom
@@ -41,6 +41,11 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
         if name in _COMPARING and metric.needs == "flips":
             raise source.error((*path, name), f"{metric.slug} compares by itself: say max")
     _check_family(gate, rules, path, source)
+    usual = "interval" if _is_family(gate) and gate.require is None else "point"
+    if metric.slug in COUNTS and (gate.judge or usual) != "point" and not set(rules) & set(_COMPARING):
+        raise source.error(
+            (*path, "judge"), f"{metric.slug} is a count, which has no interval: say judge: point"
+        )
     for name, limit in rules.items():
         low, high = _range(metric, drop=name in _COMPARING)
         if not low <= limit <= high:
@@ -50,13 +55,17 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
 
 def _check_family(gate: GateSpec, rules: dict[Any, float], path: KeyPath, source: SourceMap) -> None:
     """A family asks one question of all its rows, unless each is to answer for itself."""
-    family = gate.class_ == "*" or "*" in (gate.slice or {}).values()
+    family = _is_family(gate)
     if gate.require is not None and not family:
         raise source.error((*path, "require"), "belongs to a family: class or slice *")
     if family and gate.require is None and gate.judge not in (None, "interval", "point"):
         raise source.error((*path, "judge"), f"{gate.judge} beside * needs require: each")
     if family and len(rules) != 1:
         raise source.error(path, "a family takes one limit")
+
+
+def _is_family(gate: GateSpec) -> bool:
+    return gate.class_ == "*" or "*" in (gate.slice or {}).values()
 
 
 def _range(metric: Metric, *, drop: bool) -> tuple[float, float]:

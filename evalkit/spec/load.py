@@ -167,10 +167,10 @@ def _default_name(data: dict[str, Any]) -> str:
     return Path(checkpoint).stem if isinstance(checkpoint, str) else "model"
 
 
-def load_gate_file(path: Path) -> tuple[GateFile, SourceMap]:
-    """Read and validate a file of gates."""
+def load_gate_file(path: Path, *, changes: dict[str, Any] | None = None) -> tuple[GateFile, SourceMap]:
+    """Read and validate a file of gates, with some of its keys replaced."""
     data, source = read_yaml(path)
-    return validate_gates(data, source), source
+    return validate_gates({**data, **(changes or {})}, source), source
 
 
 def validate_gates(data: dict[str, Any], source: SourceMap) -> GateFile:

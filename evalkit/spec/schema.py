@@ -263,10 +263,10 @@ class DocumentSpec(Block):
 class ReportSpec(Block):
     """What the page shows and in which words."""
 
-    samples: Annotated[Literal["none", "ids", "thumbnails"] | None, Later(only=("ids",))] = None
-    terms: Annotated[Literal["ml", "clinical"], Later()] = "ml"
-    document: Annotated[DocumentSpec | None, Later()] = None
-    signoff: Annotated[tuple[StrictStr, ...], Later()] = ()
+    samples: Literal["none", "ids", "thumbnails"] | None = None
+    terms: Literal["ml", "clinical"] = "ml"
+    document: DocumentSpec | None = None
+    signoff: tuple[StrictStr, ...] = ()
 
 
 class Specification(Block):

@@ -1,0 +1,178 @@
+"""Which samples a reader wants to see, and what they look like: the only place that looks at inputs twice."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from evalkit.datasets import Batch, Source
+from evalkit.gallery import GalleryRow, Kind
+from evalkit.inference.batches import tensors_of
+
+SIDE, QUALITY = 96, 70
+MAX_SHOWN = 64
+_MOST = {"confident": 20, "label": 16, "flip": 16, "margin": 8}
+_PAIRS, _IN_PAIR = 5, 3
+_MAX_VALUES = 256
+_CHANNELS = (1, 3)
+_COLUMNS = ("index", "sample_id", "y_true", "y_pred", "p_pred", "p_true", "margin", "logloss")
+Reasons = dict[int, list[str]]
+
+
+def pick(ledger: Path, flipped: Sequence[str] = ()) -> tuple[tuple[GalleryRow, ...], list[int]]:
+    """Choose samples from the per-sample table; returns them and their positions in the data set.
+
+    The most confident mistakes; suspected label errors (the model gives another class at least the confidence
+    that it usually has in that class: C. Northcutt, L. Jiang and I. Chuang, "Confident learning", JAIR 70
+    (2021)); samples that the baseline had right; the closest calls; and some of each commonest confusion.
+
+    Args:
+        ledger: The table.
+        flipped: Ids of negative flips.
+    """
+    with ledger.open("rb") as file:
+        table = pq.ParquetFile(file).read(columns=list(_COLUMNS))
+    columns = {name: table[name] for name in _COLUMNS}
+    several = str(table.schema.field("y_true").type).startswith("list")
+    reasons = _of_sets(columns) if several else _of_classes(columns)
+    if flipped:
+        place = {name: row for row, name in enumerate(table["sample_id"].to_pylist())}
+        for name in list(flipped)[: _MOST["flip"]]:
+            if name in place:
+                reasons.setdefault(place[name], []).append("flip")
+    rows = list(reasons)[:MAX_SHOWN]
+    found = table.take(rows).to_pylist()
+    chosen = tuple(
+        GalleryRow(
+            line["sample_id"],
+            tuple(reasons[row]),
+            tuple(line["y_true"]) if several else (line["y_true"],),
+            tuple(line["y_pred"]) if several else (line["y_pred"],),
+            line["p_pred"],
+            line["p_true"],
+        )
+        for row, line in zip(rows, found, strict=True)
+    )
+    return chosen, [line["index"] for line in found]
+
+
+def _of_classes(columns: Mapping[str, Any]) -> Reasons:
+    y_true, y_pred = (np.asarray(columns[name].to_numpy()) for name in ("y_true", "y_pred"))
+    p_pred, p_true, margin = (_floats(columns[name]) for name in ("p_pred", "p_true", "margin"))
+    wrong = y_true != y_pred
+    found: Reasons = {}
+    sure = np.where(np.isnan(p_pred), margin, p_pred)
+    _add(found, "confident", _ordered(wrong & ~np.isnan(sure), -sure))
+    if not np.isnan(p_true).any():
+        n_classes = int(max(y_true.max(), y_pred.max())) + 1
+        n = np.maximum(np.bincount(y_true, minlength=n_classes), 1)
+        usual = np.bincount(y_true, p_true, n_classes) / n
+        _add(found, "label", _ordered(wrong & (p_pred >= usual[y_pred]), p_true - p_pred))
+    _add(found, "margin", _ordered(~np.isnan(margin), margin))
+    size = int(max(y_true.max(), y_pred.max())) + 1
+    cells = np.bincount((y_true * size + y_pred)[wrong], minlength=size * size)
+    for cell in np.argsort(-cells, kind="stable")[:_PAIRS].tolist():
+        if cells[cell]:
+            true, said = divmod(cell, size)
+            inside = wrong & (y_true == true) & (y_pred == said)
+            _add(found, f"pair:{true}:{said}", _ordered(inside, -np.nan_to_num(sure))[:_IN_PAIR])
+    return found
+
+
+def _of_sets(columns: Mapping[str, Any]) -> Reasons:
+    """Choose the sets that are furthest off; without losses the first wrong ones."""
+    pairs = zip(columns["y_true"].to_pylist(), columns["y_pred"].to_pylist(), strict=True)
+    wrong = np.array([sorted(a) != sorted(b) for a, b in pairs])
+    found: Reasons = {}
+    _add(found, "confident", _ordered(wrong, -np.nan_to_num(_floats(columns["logloss"]))))
+    return found
+
+
+def _add(found: Reasons, why: str, rows: Sequence[int]) -> None:
+    for row in list(rows)[: _MOST.get(why, _IN_PAIR)]:
+        found.setdefault(row, []).append(why)
+
+
+def _ordered(inside: NDArray[np.bool_], by: NDArray[Any]) -> list[int]:
+    rows = np.flatnonzero(inside)
+    order: list[int] = rows[np.argsort(by[rows], kind="stable")].tolist()
+    return order
+
+
+def _floats(column: Any) -> NDArray[np.float64]:
+    return np.asarray(column.to_numpy(), np.float64)
+
+
+def shown(source: Source, rows: Sequence[GalleryRow], positions: Sequence[int]) -> tuple[GalleryRow, ...]:
+    """Add to each sample a picture of at most 96 pixels, or its values; a sample that fails has none."""
+    return tuple(
+        GalleryRow(
+            row.sample_id,
+            row.why,
+            row.y_true,
+            row.y_pred,
+            row.p_pred,
+            row.p_true,
+            *_content(source, position),
+        )
+        for row, position in zip(rows, positions, strict=True)
+    )
+
+
+def are_images(source: Source) -> bool:
+    """Return whether samples are pictures: files, or arrays with one or three channels."""
+    return hasattr(source, "picture") or _as_image(_first(source.batch(np.array([0])))) is not None
+
+
+def _content(source: Source, position: int) -> tuple[Kind, bytes]:
+    try:
+        picture = getattr(source, "picture", None)
+        image = picture(position) if picture is not None else None
+        value = None if image is not None else _first(source.batch(np.array([position])))
+        image = image or _as_image(value)
+        if image is not None:
+            return "webp", _webp(image)
+        return ("values", _values(value)) if value is not None else ("", b"")
+    except Exception:  # noqa: BLE001 - it was measured already; a page without this picture is no wrong page
+        return "", b""
+
+
+def _first(batch: Batch) -> NDArray[Any] | None:
+    """Return the first input of the first sample."""
+    found = tensors_of(batch.inputs)
+    if not len(batch.index) or not found:
+        return None
+    value = found[0][0]
+    return np.asarray(value.float() if value.dtype == torch.bfloat16 else value)
+
+
+def _as_image(value: NDArray[Any] | None) -> Image.Image | None:
+    """Return an array (C, H, W) as a picture, stretched from its least to its greatest value."""
+    if value is None or value.ndim != 3 or value.shape[0] not in _CHANNELS or min(value.shape[1:]) < 4:  # noqa: PLR2004
+        return None
+    plane = value.astype(np.float64)
+    span = float(plane.max() - plane.min()) or 1.0
+    pixels = np.rint((plane - plane.min()) / span * 255).astype(np.uint8)
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1))
+
+
+def _webp(image: Image.Image) -> bytes:
+    scale = SIDE / max(image.size)
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+    target = io.BytesIO()
+    image.convert("RGB").resize((size[0], size[1]), how).save(target, format="WEBP", quality=QUALITY)
+    return target.getvalue()
+
+
+def _values(value: NDArray[Any]) -> bytes:
+    """Return at most 256 numbers of the first channel."""
+    flat = value.reshape(-1) if value.ndim < 2 else value.reshape(len(value), -1)[0]  # noqa: PLR2004
+    step = max(1, -(-len(flat) // _MAX_VALUES))
+    return flat[::step].astype("<f4").tobytes()
