@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "Render a run's report again, from its documents.",
     "gate": "Judge a run again, from its documents.",
     "compare": "Two runs on the same samples, side by side.",
+    "index": "One page over many runs.",
     "plan": "What drops the samples can show, and gates to start from.",
     "bless": "Make a run the baseline that later ones are compared with.",
     "doctor": "Say what is installed, and whether it computes what it should.",

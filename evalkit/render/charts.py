@@ -12,7 +12,7 @@ BLUE, VERMILLION, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 Points = Sequence[tuple[float, float]]
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 12.0, 24.0, 36.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 22.0, 24.0, 36.0
 _ROW, _LABELS = 22.0, 190.0
 
 

@@ -120,7 +120,7 @@ def _points(result: EvalResult) -> tuple[PointView, ...]:
         named.append(_point(str(point["name"]).replace("_", " "), float(point["threshold"]), *cells))
     table = result.curves["thresholds"]
     columns = zip(*(table[name] for name in ("threshold", "tp", "fp", "fn", "tn")), strict=True)
-    return (*named, *(_point("", float(threshold), *cells) for threshold, *cells in columns))
+    return (*named, *(_point("grid", float(threshold), *cells) for threshold, *cells in columns))
 
 
 def _point(name: str, threshold: float, tp: int, fp: int, fn: int, tn: int) -> PointView:
