@@ -21,6 +21,7 @@ _MOST = {"confident": 20, "label": 16, "flip": 16, "margin": 8}
 _PAIRS, _IN_PAIR = 5, 3
 _MAX_VALUES = 256
 _CHANNELS = (1, 3)
+_LEAST_SURE, _SURER = 0.01, 0.5
 _COLUMNS = ("index", "sample_id", "y_true", "y_pred", "p_pred", "p_true", "margin", "logloss")
 Reasons = dict[int, list[str]]
 
@@ -28,9 +29,10 @@ Reasons = dict[int, list[str]]
 def pick(ledger: Path, flipped: Sequence[str] = ()) -> tuple[tuple[GalleryRow, ...], list[int]]:
     """Choose samples from the per-sample table; returns them and their positions in the data set.
 
-    The most confident mistakes; suspected label errors (the model gives another class at least the confidence
-    that it usually has in that class: C. Northcutt, L. Jiang and I. Chuang, "Confident learning", JAIR 70
-    (2021)); samples that the baseline had right; the closest calls; and some of each commonest confusion.
+    The most confident mistakes; suspected label errors (the model is surer of another class than of the label
+    by half, and as sure as nearly always where it gets that class right: a threshold a class, after
+    C. Northcutt, L. Jiang and I. Chuang, "Confident learning", JAIR 70 (2021)); samples that the baseline had
+    right; the closest calls; and some of each commonest confusion.
 
     Args:
         ledger: The table.
@@ -70,10 +72,8 @@ def _of_classes(columns: Mapping[str, Any]) -> Reasons:
     sure = np.where(np.isnan(p_pred), margin, p_pred)
     _add(found, "confident", _ordered(wrong & ~np.isnan(sure), -sure))
     if not np.isnan(p_true).any():
-        n_classes = int(max(y_true.max(), y_pred.max())) + 1
-        n = np.maximum(np.bincount(y_true, minlength=n_classes), 1)
-        usual = np.bincount(y_true, p_true, n_classes) / n
-        _add(found, "label", _ordered(wrong & (p_pred >= usual[y_pred]), p_true - p_pred))
+        sure_of_it = (p_pred - p_true >= _SURER) & (p_pred >= _usual(y_pred, p_pred, ~wrong))
+        _add(found, "label", _ordered(wrong & sure_of_it, p_true - p_pred))
     _add(found, "margin", _ordered(~np.isnan(margin), margin))
     size = int(max(y_true.max(), y_pred.max())) + 1
     cells = np.bincount((y_true * size + y_pred)[wrong], minlength=size * size)
@@ -83,6 +83,16 @@ def _of_classes(columns: Mapping[str, Any]) -> Reasons:
             inside = wrong & (y_true == true) & (y_pred == said)
             _add(found, f"pair:{true}:{said}", _ordered(inside, -np.nan_to_num(sure))[:_IN_PAIR])
     return found
+
+
+def _usual(
+    y_pred: NDArray[Any], p_pred: NDArray[np.float64], right: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return how sure the model nearly always is where it gets a sample's predicted class right."""
+    usual = np.full(int(y_pred.max()) + 1, np.inf)
+    for k in np.unique(y_pred[right]).tolist():
+        usual[k] = np.quantile(p_pred[right & (y_pred == k)], _LEAST_SURE)
+    return np.asarray(usual[y_pred])
 
 
 def _of_sets(columns: Mapping[str, Any]) -> Reasons:

@@ -33,6 +33,7 @@
       output.textContent = shown === rows.length ? "" : `${shown} of ${rows.length} classes shown.`;
     };
     const heads = [...table.tHead.rows[0].cells];
+    const keys = [];
     heads.forEach((head, column) => {
       const button = make("button", { type: "button", textContent: head.textContent });
       head.replaceChildren(button);
@@ -41,7 +42,8 @@
           || (!head.hasAttribute("aria-sort") && column > 0);
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-        const keyed = rows.map((row, k) => [column ? number(row.cells[column]) : names[k], k, row]);
+        keys[column] ||= rows.map((row, k) => (column ? number(row.cells[column]) : names[k]));
+        const keyed = rows.map((row, k) => [keys[column][k], k, row]);
         keyed.sort(([a, i], [b, j]) => {
           if (a === b) return i - j;
           if (Number.isNaN(a)) return Number.isNaN(b) ? i - j : 1;  // what has no value stays last

@@ -211,7 +211,7 @@ def test_the_same_statistics_are_a_note(two, tmp_path, evalkit):
 
 def test_a_margin_that_is_too_narrow_is_a_warning(tmp_path, evalkit):
     """What an equally good model would often miss; --strict fails it, advisory gates only get a note."""
-    y, old, new = two_models(300)
+    y, old, _ = two_models(300)
     a, b = saved(tmp_path / "old", y, old), saved(tmp_path / "new", y, y)
     path = tmp_path / "gates.yaml"
     gates = [{"metric": "accuracy", "max_drop": 0.0}]
@@ -227,7 +227,6 @@ def test_a_margin_that_is_too_narrow_is_a_warning(tmp_path, evalkit):
     code, out, _ = evalkit("gate", b, "--gates", path, "--strict")
     assert code == 0
     assert "note: Gate 1" in out
-    assert len(new) == 300
 
 
 def test_thresholds_may_differ_and_are_said(tmp_path, evalkit):

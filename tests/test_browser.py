@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from conftest import DIGITS, ROOT
-from pages import binary, large, pages
+from pages import binary, pages
 
 from evalkit.cli import main
 from evalkit.render.explorer import explorer_view
@@ -322,7 +322,6 @@ def test_a_pdf(folder, tmp_path):
 
 def test_a_thousand_classes_are_quick(folder, browser):
     """Drawn and sorted without a pause; the figures are in make bench."""
-    assert large(1000, n=2000).n_samples == 2000
     with opened(browser, (folder / "large.html").as_uri()) as page:
         page.locator("#class-table thead button").nth(1).click()
         supports = [int(text.replace(",", "")) for text in cells(page, 2)]

@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from evalkit import errors
 from evalkit.catalogue import EXCEPTIONS, METRICS
-from evalkit.cli import COMMANDS
+from evalkit.cli import COMMANDS, main
 from evalkit.spec import load_specification
 
 README = (ROOT / "README.md").read_text()
@@ -110,6 +110,19 @@ def test_the_specification_by_example_is_one(tmp_path):
     (yaml_block,) = blocks(README, "yaml")
     (tmp_path / "eval.yaml").write_text(yaml_block)
     assert len(load_specification(tmp_path / "eval.yaml").spec.gates) == 3
+
+
+def test_the_template_by_example_works(checkout, tmp_path):
+    """The README's own block replaces ours, and nothing else."""
+    (block,) = blocks(README, "jinja")
+    (tmp_path / "branding").mkdir()
+    (tmp_path / "branding/report.html.j2").write_text(block)
+    run, page = tmp_path / "run", tmp_path / "page.html"
+    assert main(["run", str(checkout / "samples/digits/eval.yaml"), "-o", str(run), "--quiet"]) == 0
+    assert main(["report", str(run), "--templates", str(tmp_path / "branding"), "-o", str(page)]) == 0
+    text = page.read_text()
+    assert "Questions about digits: the vision team, room 4." in text
+    assert 'id="reading"' in text
 
 
 def test_every_slug_has_its_anchor():

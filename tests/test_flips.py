@@ -9,7 +9,6 @@ from test_compare import NAMES, compared, gates_file, saved, two_models
 
 import evalkit as library
 from evalkit.compare.shares import share_gaps
-from evalkit.result import read_result
 from evalkit.rows import row_key
 from evalkit.uncertainty import wilson
 from evalkit.uncertainty.paired import Flips, tango_interval
@@ -187,7 +186,6 @@ def test_label_sets_flip_as_a_whole_and_by_label(tmp_path):
         low, high = found.gap(row_key(metric, average="samples"), level=0.95).bounds
         assert low < 0
         assert high < 0
-    assert read_result(tmp_path / "new").task == "multilabel"
 
 
 def test_the_verdict_and_the_page_hold_flips(runs, tmp_path, evalkit):

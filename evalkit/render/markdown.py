@@ -36,7 +36,7 @@ def _classes(view: ReportView) -> str:
     lines = [(row.name, *(text for text, _ in row.cells)) for row in view.classes[:MAX_CLASSES]]
     hidden = len(view.classes) - MAX_CLASSES
     more = f"\n\nand {hidden} more classes in the report" if hidden > 0 else ""
-    found = _table(("Class", *view.class_columns), lines)
+    found = _table(view.class_columns, lines)
     return f"<details><summary>Classes</summary>\n\n{found}{more}\n\n</details>"
 
 

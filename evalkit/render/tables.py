@@ -203,7 +203,11 @@ def _member(member: Any) -> tuple[str, ...]:
 
 def class_columns(terms: Terms, *, changed: bool) -> tuple[str, ...]:
     """Return the heads of the table of classes."""
-    return (*(terms.metric(slug) for slug in CLASS_COLUMNS), *(("Change in recall",) if changed else ()))
+    return (
+        "Class",
+        *(terms.metric(slug) for slug in CLASS_COLUMNS),
+        *(("Change in recall",) if changed else ()),
+    )
 
 
 def class_views(result: EvalResult, verdict: Verdict | None) -> tuple[ClassView, ...]:

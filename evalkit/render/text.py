@@ -72,7 +72,7 @@ def _slices(view: ReportView) -> str:
 
 
 def _classes(view: ReportView) -> str:
-    header = ["class", *view.class_columns]
+    header = ["class", *view.class_columns[1:]]
     lines = [[row.name, *(text for text, _ in row.cells)] for row in view.classes[:MAX_CLASSES]]
     lines_of = table(header, lines)
     hidden = len(view.classes) - MAX_CLASSES

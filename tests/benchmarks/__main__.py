@@ -1,13 +1,19 @@
 """``make bench``: everything that is promised about speed and coverage, measured here and now.
 
-``python -m tests.benchmarks speed`` runs one part: startup, speed, coverage or gates.
+``python -m tests.benchmarks speed`` runs one part: startup, speed, coverage, gates or pages.
 """
 
 import sys
 
-from tests.benchmarks import coverage, gates, speed, startup
+from tests.benchmarks import coverage, gates, pages, speed, startup
 
-PARTS = {"startup": startup.run, "speed": speed.run, "coverage": coverage.run, "gates": gates.run}
+PARTS = {
+    "startup": startup.run,
+    "speed": speed.run,
+    "coverage": coverage.run,
+    "gates": gates.run,
+    "pages": pages.run,
+}
 
 for name in sys.argv[1:] or PARTS:
     print(f"== {name}")
