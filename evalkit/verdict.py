@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from evalkit.documents import format_json, read_json
 from evalkit.errors import DocumentError, ExitCode
+from evalkit.rows import RowKey, row_key
 
 SCHEMA: Final = "evalkit.verdict/1"
 FILE_NAME = "verdict.json"
@@ -117,6 +118,17 @@ class Check(BaseModel):
     level: float | None = None
     members: tuple[Member, ...] = ()
     power: Power | None = None
+
+    @property
+    def key(self) -> RowKey:
+        """The row that was judged."""
+        return row_key(
+            self.metric,
+            params=self.params,
+            average=self.average,
+            class_name=self.class_name,
+            slice_=self.slice,
+        )
 
 
 class Baseline(BaseModel):

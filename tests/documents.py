@@ -10,6 +10,31 @@ from evalkit.rows import Measures, asked_metric
 from evalkit.signature import signature
 
 NAMES = ("cat", "dog", "hen")
+# Class names that would like to be something else.
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='x",
+    "{{7*7}}{% raw %}",
+    "a|b`x`=cmd()",
+    "C# code",
+    "new\nline",
+    "::error::x",
+    "[red]x[/red]",
+    "\x1b[31mred",
+    "nul\x00",
+    "]]>",
+    "",
+    "x" * 300,
+    "שלום",
+    "🐈‍⬛",
+    "a\u202eb",
+    "é",
+    "e\u0301",
+    "\udcff",
+    "javascript:alert(1)",
+    "</style><style>*{display:none}",
+)
 MATRIX = ((40, 5, 0), (4, 30, 1), (2, 0, 18))
 
 

@@ -1,33 +1,11 @@
 """Reports of every kind, for tests that look at pages: real samples, a thousand classes, corners, hostile names."""
 
 import numpy as np
-from documents import result_of
+from documents import HOSTILE, result_of
 from test_gates import verdict_of
 
 import evalkit
 from evalkit.render.html import render_html
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='x",
-    "{{7*7}}{% raw %}",
-    "a|b`x`=cmd()",
-    "new\nline",
-    "::error::x",
-    "\x1b[31mred",
-    "nul\x00",
-    "]]>",
-    "",
-    "x" * 300,
-    "שלום",
-    "🐈‍⬛",
-    "a\u202eb",
-    "é",
-    "e\u0301",
-    "\udcff",
-    "</style><style>*{display:none}",
-)
 
 
 def large(n_classes, *, n=200_000, seed=0):

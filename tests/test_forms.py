@@ -5,8 +5,8 @@ import shutil
 from datetime import datetime, timedelta
 
 import pytest
-from documents import result_of
-from pages import HOSTILE, binary, hostile, large, pages
+from documents import HOSTILE, result_of
+from pages import binary, hostile, large, pages
 from test_compare import saved, two_models
 from test_gates import verdict_of
 from test_render import Page

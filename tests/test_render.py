@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from documents import MATRIX, NAMES, result_of
+from documents import HOSTILE, MATRIX, NAMES, result_of
 from test_gates import verdict_of
 
 from evalkit.display import show
@@ -18,29 +18,6 @@ from evalkit.render.text import render_text
 from evalkit.render.view import report_view
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "circle", "rect", "line", "polyline"}
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='x",
-    "{{7*7}}{% raw %}",
-    "a|b`x`=cmd()",
-    "C# code",
-    "new\nline",
-    "::error::x",
-    "[red]x[/red]",
-    "\x1b[31mred",
-    "nul\x00",
-    "]]>",
-    "",
-    "x" * 300,
-    "שלום",
-    "🐈‍⬛",
-    "a\u202eb",
-    "é",
-    "e\u0301",
-    "\udcff",
-    "javascript:alert(1)",
-)
 
 
 class Page(HTMLParser):

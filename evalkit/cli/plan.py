@@ -16,7 +16,7 @@ from evalkit.gates.power import power_of_error, power_of_share
 from evalkit.gates.suggest import Noise, Suggestion, clearable, suggest
 from evalkit.render.text import table
 from evalkit.result import FILE_NAME, EvalResult, read_result
-from evalkit.rows import describe, row_key
+from evalkit.rows import describe
 from evalkit.uncertainty import normal_quantile, wilson
 from evalkit.uncertainty.power import Design, Disagreement, Normal
 from evalkit.verdict import Check, Power, Verdict, read_verdict
@@ -118,15 +118,7 @@ def _again(check: Check, disagreement: float | None, alpha: float | None) -> Pla
     power = check.power
     if power is None:
         return None
-    named = describe(
-        row_key(
-            check.metric,
-            params=check.params,
-            average=check.average,
-            class_name=check.class_name,
-            slice_=check.slice,
-        )
-    )
+    named = describe(check.key)
     title = f"gate {check.gate + 1}: {visible(named)} {check.rule} {check.limit:g}, by {check.judge}"
     if disagreement is None and alpha is None:
         return title, power

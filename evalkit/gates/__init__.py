@@ -15,7 +15,7 @@ from evalkit.gates.judging import check_rule, rules_of
 from evalkit.gates.plan import PlannedGate, plan_gates, stored_slices
 from evalkit.provenance import without_home
 from evalkit.result import EvalResult
-from evalkit.rows import describe, row_key
+from evalkit.rows import describe
 from evalkit.rules import clears
 from evalkit.spec import CompareSpec
 from evalkit.verdict import Baseline, Check, Verdict, worst
@@ -125,15 +125,7 @@ def _too_narrow(check: Check) -> str | None:
     power = check.power
     if check.rule != "max_drop" or power is None or clears(check.limit, power.margin or 0.0, at_least=True):
         return None
-    row = describe(
-        row_key(
-            check.metric,
-            params=check.params,
-            average=check.average,
-            class_name=check.class_name,
-            slice_=check.slice,
-        )
-    )
+    row = describe(check.key)
     return (
         f"Gate {check.gate + 1}: a margin of {show(check.limit)} on {row} is narrower than these samples can "
         f"support: an equally good model passes four times in five only from {show(power.margin)} on."

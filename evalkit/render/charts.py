@@ -155,6 +155,38 @@ class Plane:
         x, y, base = self.at_x(low), self.at_y(value), self.at_y(max(self.y[0], 0.0))
         return Bar(_n(x), _n(y), _n(max(self.at_x(high) - x - 1, 0.5)), _n(base - y), colour, label)
 
+    def chart(
+        self,
+        id: str,  # noqa: A002 - of the page
+        *,
+        title: str,
+        finding: str,
+        labels: tuple[str, str],
+        ticks: tuple[Sequence[float], Sequence[float]],
+        header: tuple[str, ...],
+        rows: tuple[tuple[str, ...], ...],
+        lines: tuple[Line, ...] = (),
+        dots: tuple[Dot, ...] = (),
+        bars: tuple[Bar, ...] = (),
+    ) -> Chart:
+        """Put what was drawn on the plane into a picture; the x axis comes first in pairs."""
+        return Chart(
+            id,
+            title,
+            finding,
+            _n(self.width),
+            _n(self.height),
+            self.frame,
+            *labels,
+            self.ticks("x", ticks[0]),
+            self.ticks("y", ticks[1]),
+            header,
+            rows,
+            lines=lines,
+            dots=dots,
+            bars=bars,
+        )
+
     def ticks(self, axis: str, values: Sequence[float]) -> tuple[Tick, ...]:
         """Label some places of an axis."""
         place = self.at_x if axis == "x" else self.at_y

@@ -182,11 +182,14 @@ def _chart(name: str, points: Sequence[tuple[datetime, MetricRow]], number: int)
         for day, value, (when, row) in zip(days, values, points, strict=True)
     )
     last = points[-1]
-    return Chart(
-        f"history-{number}", f"{visible(name)} over time", f"The newest is {value_text(last[1])}.",
-        "720", "220", plane.frame, f"Days since {start.date().isoformat()}",
-        last[1].metric.replace("_", " ").capitalize(),
-        plane.ticks("x", x_ticks), plane.ticks("y", y_ticks), ("Date", "Value", "Interval"),
-        tuple((when.date().isoformat(), value_text(row), interval_text(row)) for when, row in points),
-        lines=(plane.line(list(zip(days, values, strict=True)), colour=BLUE),), dots=dots,
-    )  # fmt: skip
+    return plane.chart(
+        f"history-{number}",
+        title=f"{visible(name)} over time",
+        finding=f"The newest is {value_text(last[1])}.",
+        labels=(f"Days since {start.date().isoformat()}", last[1].metric.replace("_", " ").capitalize()),
+        ticks=(x_ticks, y_ticks),
+        header=("Date", "Value", "Interval"),
+        rows=tuple((when.date().isoformat(), value_text(row), interval_text(row)) for when, row in points),
+        lines=(plane.line(list(zip(days, values, strict=True)), colour=BLUE),),
+        dots=dots,
+    )

@@ -161,13 +161,6 @@ def gate_views(verdict: Verdict | None) -> tuple[GateView, ...]:
 
 
 def _gate_view(check: Check) -> GateView:
-    key = row_key(
-        check.metric,
-        params=check.params,
-        average=check.average,
-        class_name=None if check.class_name is None else visible(check.class_name),
-        slice_=check.slice,
-    )
     rule = f"{_RULES[check.rule]} {repr(check.limit).removesuffix('.0')}"
     if check.judge != "point":
         rule += f", by {check.judge}"
@@ -181,7 +174,7 @@ def _gate_view(check: Check) -> GateView:
         f"gate-{check.gate + 1}",
         check.outcome,
         STATE_WORDS[check.outcome] + (", advisory" if check.advisory else ""),
-        visible(describe(key), limit=MAX_TEXT),
+        visible(describe(check.key), limit=MAX_TEXT),
         rule,
         found,
         visible(check.sentence, limit=MAX_TEXT),

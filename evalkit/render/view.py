@@ -8,12 +8,13 @@ from evalkit.display import MAX_TEXT, visible
 from evalkit.gallery import GalleryRow
 from evalkit.render.charts import Chart, Plane, nice_ticks
 from evalkit.render.comparison import ComparisonView, comparison_view
-from evalkit.render.curves import calibration_charts, curve_charts
+from evalkit.render.curves import curve_charts
 from evalkit.render.explorer import Explorer, explorer_view
 from evalkit.render.facts import Facts, data_facts, model_facts, provenance_facts, reproduce, run_facts
 from evalkit.render.heading import STATE_WORDS, heading, notices, state_of, summary
 from evalkit.render.matrix import Matrix, matrix_view
 from evalkit.render.pictures import GroupView, gallery_view
+from evalkit.render.reliability import calibration_charts
 from evalkit.render.tables import (
     ClassView,
     GateView,
@@ -188,8 +189,13 @@ def _support(result: EvalResult) -> Chart | None:
     least = min(range(len(support)), key=support.__getitem__)
     finding = f"The rarest class is {names[least]} with {support[least]:,} of {result.n_samples:,} samples."
     rows = tuple((name, f"{n:,}") for name, n in zip(names, support, strict=True))
-    return Chart(
-        "support-chart", "Samples of each class", finding, "720", "180", plane.frame,
-        "Classes in their order", "Samples", (), plane.ticks("y", ticks), ("Class", "Samples"), rows,
+    return plane.chart(
+        "support-chart",
+        title="Samples of each class",
+        finding=finding,
+        labels=("Classes in their order", "Samples"),
+        ticks=((), ticks),
+        header=("Class", "Samples"),
+        rows=rows,
         bars=bars,
-    )  # fmt: skip
+    )
