@@ -1,9 +1,10 @@
 """What pictures and tables of thresholds are drawn from: curves, operating points, reliability."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.metrics.calibration import Reliability, reliability
 from evalkit.metrics.ranking import Ranked, operating_points, pr_curve, roc_curve, threshold_table
@@ -37,7 +38,12 @@ def curves(
     if len(class_names) > MAX_CLASSES:
         return {}
     found = {name: samples.ranked(k) for k, name in enumerate(class_names)}
-    by_class = {name: _curve(ranked) for name, ranked in found.items() if ranked is not None}
+    values = _values(samples, found.values())
+    by_class = {
+        name: {**_curve(ranked), "thresholds": _table_of(ranked, values)}
+        for name, ranked in found.items()
+        if ranked is not None
+    }
     return {"by_class": by_class} if by_class else {}
 
 
@@ -61,11 +67,7 @@ def _thresholds(
     ranked: Ranked, samples: Samples, positive: int, cost: tuple[tuple[float, ...], ...] | None
 ) -> dict[str, Any]:
     """Count over thresholds, and at those that are best on these very samples: optimistic, and marked so."""
-    if samples.probable:
-        values = np.linspace(0, 1, _THRESHOLDS)
-    else:
-        values = np.unique(np.quantile(ranked.scores, np.linspace(0, 1, _THRESHOLDS)))
-    table = threshold_table(ranked, values)
+    values = _values(samples, [ranked])
     extra = None
     if cost is not None:
         negative = 1 - positive
@@ -75,9 +77,24 @@ def _thresholds(
         )
     points = operating_points(ranked, cost=extra, min_recall=_TARGET, min_precision=_TARGET)
     return {
-        "thresholds": {"threshold": values.tolist(), **{name: part.tolist() for name, part in table.items()}},
+        "thresholds": _table_of(ranked, values),
         "operating_points": [{**point, "selected_on_test": True} for point in points],
     }
+
+
+def _values(samples: Samples, found: Iterable[Ranked | None]) -> NDArray[np.float64]:
+    """Return thresholds to count over: of probabilities the same for everybody, of scores by their spread."""
+    if samples.probable:
+        return np.linspace(0, 1, _THRESHOLDS)
+    scores = [ranked.scores for ranked in found if ranked is not None]
+    if not scores:
+        return np.array([])
+    return np.unique(np.quantile(np.concatenate(scores), np.linspace(0, 1, _THRESHOLDS)))
+
+
+def _table_of(ranked: Ranked, values: NDArray[np.float64]) -> dict[str, list[Any]]:
+    table = threshold_table(ranked, values)
+    return {"threshold": values.tolist(), **{name: part.tolist() for name, part in table.items()}}
 
 
 def _table(bins: Reliability) -> dict[str, list[Any]]:

@@ -1,5 +1,6 @@
 """gallery.parquet: some samples that a reader wants to see, with a small picture or their values."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from evalkit.errors import DocumentError
 
 FILE_NAME = "gallery.parquet"
 MAX_ROWS = 512
+_WHY = re.compile(r"confident|label|margin|flip|pair:[0-9]{1,9}:[0-9]{1,9}")
 Kind = Literal["webp", "values", ""]
 _COLUMNS = ("sample_id", "why", "y_true", "y_pred", "p_pred", "p_true", "kind", "content")
 
@@ -65,9 +67,24 @@ def read_gallery(directory: Path) -> tuple[GalleryRow, ...]:
             found = table.read().cast(_schema()).to_pylist()
     except (OSError, pa.ArrowException, ValueError) as error:
         raise DocumentError(f"{path}: cannot be read: {error}") from error
+    if not all(_is_row(row) for row in found):
+        raise DocumentError(f"{path}: holds a row that evalkit does not write")
     return tuple(
         GalleryRow(**{**row, **{name: tuple(row[name] or ()) for name in ("why", "y_true", "y_pred")}})
         for row in found
+    )
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    """Return whether a row is one that can be shown."""
+    content = row["content"] or b""
+    known = {"webp": content.startswith(b"RIFF"), "values": len(content) % 4 == 0, "": not content}
+    numbers = [row[name] for name in ("p_pred", "p_true")]
+    return (
+        isinstance(row["sample_id"], str)
+        and all(isinstance(why, str) and _WHY.fullmatch(why) for why in row["why"] or ())
+        and all(number is None or 0 <= number <= 1 for number in numbers)
+        and known.get(row["kind"], False)
     )
 
 

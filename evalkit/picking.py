@@ -21,7 +21,7 @@ _MOST = {"confident": 20, "label": 16, "flip": 16, "margin": 8}
 _PAIRS, _IN_PAIR = 5, 3
 _MAX_VALUES = 256
 _CHANNELS = (1, 3)
-_LEAST_SURE, _SURER = 0.01, 0.5
+_LEAST_SURE, _SURER, _CLOSE = 0.01, 0.5, 0.2
 _COLUMNS = ("index", "sample_id", "y_true", "y_pred", "p_pred", "p_true", "margin", "logloss")
 Reasons = dict[int, list[str]]
 
@@ -74,7 +74,7 @@ def _of_classes(columns: Mapping[str, Any]) -> Reasons:
     if not np.isnan(p_true).any():
         sure_of_it = (p_pred - p_true >= _SURER) & (p_pred >= _usual(y_pred, p_pred, ~wrong))
         _add(found, "label", _ordered(wrong & sure_of_it, p_true - p_pred))
-    _add(found, "margin", _ordered(~np.isnan(margin), margin))
+    _add(found, "margin", _ordered(margin <= _CLOSE, margin))
     size = int(max(y_true.max(), y_pred.max())) + 1
     cells = np.bincount((y_true * size + y_pred)[wrong], minlength=size * size)
     for cell in np.argsort(-cells, kind="stable")[:_PAIRS].tolist():

@@ -59,6 +59,9 @@ def check_ids(ids: Sequence[object], *, n_samples: int, known: Collection[str]) 
     if rows:
         raise DataError(f"ids: {len(rows)} are missing (rows {listed(rows, limit=_SHOWN)})")
     names = [str(name) for name in ids]
+    broken = [row for row, name in enumerate(names) if any("\ud800" <= char <= "\udfff" for char in name)]
+    if broken:
+        raise DataError(f"ids: {len(broken)} are no text (rows {listed(broken, limit=_SHOWN)})")
     if len(names) != n_samples:
         raise DataError(f"ids: expected {n_samples}, got {len(names)}")
     repeated = [name for name, count in Counter(names).items() if count > 1 or name in known]

@@ -68,7 +68,12 @@
   const explorer = document.getElementById("explorer");
   if (explorer) {
     const classes = read(explorer);
-    const share = (a, b) => (b ? (a / b).toFixed(4) : "n/a");
+    const share = (a, b) => {  // 0 and 1 only where it is exactly that
+      if (!b) return "n/a";
+      let digits = 4;
+      while (digits < 16 && a && a !== b && [0, 1].includes(Number((a / b).toFixed(digits)))) digits += 1;
+      return (a / b).toFixed(digits);
+    };
     const pick = make("select", { id: "explorer-class" });
     classes.forEach((one, k) => pick.append(make("option", { value: String(k), textContent: one.name })));
     const slider = make("input", { type: "range", id: "explorer-threshold", min: "0", step: "1" });
@@ -87,7 +92,7 @@
       const k = one.t.length - 1 - Number(slider.value);  // to the right is stricter
       const [tp, fp] = [one.tp[k], one.fp[k]];
       const [fn, tn] = [one.p - tp, one.n - fp];
-      label.textContent = String(Number(one.t[k].toPrecision(6)));
+      label.textContent = String(Number(one.t[k].toPrecision(9)));
       slider.setAttribute("aria-valuetext", `${one.t[k]}: ${tp} found, ${fp} false alarms`);
       mark.textContent = one.force === one.t[k] ? "in force" : "";
       const values = { tp, fp, fn, tn, precision: share(tp, tp + fp), recall: share(tp, one.p),
@@ -104,7 +109,8 @@
     const reset = () => {
       const one = classes[Number(pick.value)];
       slider.max = String(one.t.length - 1);
-      const at = one.force === null ? Math.floor(one.t.length / 2) : one.t.indexOf(one.force);
+      const near = (value) => one.t.reduce((best, t, k) => (Math.abs(t - value) < Math.abs(one.t[best] - value) ? k : best), 0);
+      const at = one.force === null ? near(0.5) : one.t.indexOf(one.force);
       slider.value = String(one.t.length - 1 - at);
       show();
     };
@@ -120,7 +126,7 @@
 
   // The matrix as a picture: names and count of the cell under the pointer.
   const picture = document.getElementById("matrix-picture");
-  if (picture) {
+  if (picture && picture.querySelector("script")) {
     const { names, cells } = read(picture);
     const counts = new Map(cells.map(([t, p, n]) => [t * names.length + p, n]));
     const output = picture.querySelector("output");

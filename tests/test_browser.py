@@ -11,6 +11,7 @@ from conftest import DIGITS, ROOT
 from pages import binary, pages
 
 from evalkit.cli import main
+from evalkit.display import show
 from evalkit.render.explorer import explorer_view
 from evalkit.render.html import render_html
 from evalkit.render.pdf import find_browser
@@ -241,7 +242,7 @@ def test_the_explorer_agrees_with_python_everywhere(which, browser, tmp_path):
                 fn, tn = one["p"] - tp, one["n"] - fp
                 ratios = ((tp, tp + fp), (tp, tp + fn), (2 * tp, 2 * tp + fp + fn), (fp, fp + tn))
                 expected = [f"{n:,}" for n in (tp, fp, fn, tn)]
-                expected += [f"{a / b:.4f}" if b else "n/a" for a, b in ratios]
+                expected += [show(a / b) if b else "n/a" for a, b in ratios]
                 expected += [f"{(fp + 5 * fn) / 600:.4f}" if which == "costly" else ""]
                 assert page.evaluate(read) == expected, (one["name"], one["t"][k])
 

@@ -133,7 +133,7 @@ def test_small_members_are_listed_and_outside(tmp_path, evalkit):
     correct[-9:] = False
     found, out, verdict = judged(slices_of(correct, code), tmp_path, evalkit, min=0.85)
     assert found == 0
-    assert "1 have too few samples" in out
+    assert "too few samples: 1" in out
     small = verdict["checks"][0]["members"][1]
     assert (small["slice"], small["outcome"], small["reason"]) == ({"site": "small"}, None, "insufficient")
 

@@ -117,7 +117,7 @@ def test_a_sample_that_fails_has_no_picture():
 def test_the_document_survives_its_own_file(tmp_path):
     """What is written is what is read; what is no gallery is refused."""
     rows = (
-        GalleryRow("a", ("confident", "pair:0:1"), (0,), (1,), 0.5, 0.25, "webp", b"123"),
+        GalleryRow("a", ("confident", "pair:0:1"), (0,), (1,), 0.5, 0.25, "webp", b"RIFF-webp"),
         GalleryRow("b", ("margin",), (0, 2), (), None, None),
     )
     write_gallery(tmp_path / "gallery.parquet", rows)

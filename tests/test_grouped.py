@@ -146,7 +146,7 @@ def test_a_family_counts_what_is_common(tmp_path, evalkit):
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "compare": document}))
     code, out, _ = evalkit("gate", b, "--gates", path, "--baseline", a)
     assert code == 0
-    assert "1 have too few samples" in out
+    assert "too few samples: 1" in out
     members = json.loads((b / "verdict.json").read_text())["checks"][0]["members"]
     assert [one["support"] for one in members] == [100, 100, 3]
 

@@ -16,8 +16,6 @@ from evalkit.result import FILE_NAME, read_result
 from evalkit.rundir import publish_file
 from evalkit.verdict import read_verdict
 
-_DEEPEST = 4
-
 
 @click.command("index")
 @click.argument("directory", type=click.Path(path_type=Path))
@@ -46,8 +44,6 @@ def _folders(directory: Path) -> Iterator[Path]:
     """Yield every folder with a result in it, in order; links are not followed."""
     for found, folders, files in os.walk(directory):
         folders.sort()
-        if len(Path(found).relative_to(directory).parts) >= _DEEPEST:
-            folders.clear()
         if FILE_NAME in files:
             yield Path(found)
 

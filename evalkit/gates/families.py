@@ -137,7 +137,7 @@ def _summary(found: Sequence[Member], keys: Sequence[RowKey], judged: Sequence[i
         names = [f"{describe(keys[k])} {_found(found[k])}" for k in bad]
         return _family(found, "failed", "beyond_limit", f"outside are {listed(names, limit=5)}")
     few = len(found) - len(judged)
-    rest = f"; {few} have too few samples" if few else ""
+    rest = f"; too few samples: {few}" if few else ""
     return _family(found, "passed", "clears", f"none of {len(judged)} is demonstrably outside{rest}")
 
 

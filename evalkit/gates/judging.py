@@ -72,7 +72,7 @@ def _limit(
     row = case.row(key, level)
     problem = case.blocked(comparing=is_of_flips(key[0])) or case.unknown(key, row, support)
     if problem is not None:
-        return _found(key, "cannot_judge", *problem)
+        return _found(key, "cannot_judge", *problem, value=None if row is None else row.value)
     assert row is not None
     interval = None if judge == "point" else case.interval(row, level)
     outcome = judge_limit(judge, row.value, interval, limit, at_least=at_least)

@@ -272,7 +272,8 @@ def thinned(items: Sequence[tuple[str, ...]], most: int = 21) -> tuple[tuple[str
 
 
 def _short(name: str, most: int = 28) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    half = most // 2
+    return name if len(name) <= most else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _n(value: float) -> str:

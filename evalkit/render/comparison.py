@@ -21,7 +21,7 @@ FLIP_COLUMNS = (
     "Interval",
 )
 MAX_GROUPS = 25
-_MAX_SHOWN = 10
+SHOWN_IDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _common_lines(common: dict[str, Any]) -> list[str]:
 
 
 def _ids(ids: Sequence[str], total: int) -> str:
-    shown = [visible(one) for one in ids[:_MAX_SHOWN]]
+    shown = [visible(one) for one in ids[:SHOWN_IDS]]
     more = total - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "") if shown else ""
 

@@ -63,7 +63,7 @@ def _curve(result: EvalResult, kind: str) -> Chart | None:
     bounds = interval_text(worst)
     finding = f"The {area} of {visible(drawn[0][0])} is {value_text(worst)}{f' ({bounds})' if bounds else ''}"
     more = len(drawn) - MAX_LINES
-    finding += f"; {more} better ranked classes are not drawn." if more > 0 else "."
+    finding += f"; better ranked and not drawn: {more}." if more > 0 else "."
     if not all(
         curve.get("exact", True) for curve in (result.curves, *(result.curves.get("by_class") or {}).values())
     ):

@@ -51,8 +51,13 @@ def explorer_view(result: EvalResult) -> Explorer | None:
         n_positive = int(counts.support[k])
         n_negative = result.n_samples - n_positive
         if n_positive and n_negative and curve.get("exact", True):
-            entries = _of_curve(curve["roc"], n_positive, n_negative)
-            found.append(_entry(name, n_positive, n_negative, entries, None))
+            entries = _of_curve(curve.get("roc") or {}, n_positive, n_negative)
+            table = curve.get("thresholds") or {}
+            entries += [
+                *zip(table.get("threshold", ()), table.get("tp", ()), table.get("fp", ()), strict=True)
+            ]
+            if entries:
+                found.append(_entry(name, n_positive, n_negative, entries, None))
     return Explorer("", (), tuple(found)) if found else None
 
 
@@ -67,12 +72,21 @@ def _binary(result: EvalResult) -> dict[str, Any]:
     for point in result.curves.get("operating_points") or ():
         entries[(point["threshold"], point["tp"], point["fp"])] = None
     if result.curves.get("exact", True):
-        entries |= dict.fromkeys(_of_curve(result.curves["roc"], n_positive, n_negative))
+        entries |= dict.fromkeys(_of_curve(result.curves.get("roc") or {}, n_positive, n_negative))
     force = (float(result.threshold or 0), int(counts.tp[positive]), int(counts.fp[positive]))
-    entries[force] = None
+    entries = dict.fromkeys([*(entry for entry in entries if _agrees(entry, force)), force])
     cost = (result.spec.get("metrics") or {}).get("cost")
     found = _entry(str(result.positive_class), n_positive, n_negative, list(entries), force[0])
     return found | ({} if cost is None else {"cost": _cost(cost, positive)})
+
+
+def _agrees(entry: Entry, force: Entry) -> bool:
+    """Return whether a stricter threshold finds no more than the one in force.
+
+    The run decided by its own numbers; the curve holds them as float32.
+    """
+    stricter, looser = (entry, force) if entry[0] > force[0] else (force, entry)
+    return entry[0] != force[0] and stricter[1] <= looser[1] and stricter[2] <= looser[2]
 
 
 def _cost(cost: list[list[float]], positive: int) -> list[float]:
@@ -84,7 +98,7 @@ def _cost(cost: list[list[float]], positive: int) -> list[float]:
 
 def _of_curve(curve: dict[str, Any], n_positive: int, n_negative: int) -> list[Entry]:
     """Return the whole numbers behind a curve's shares."""
-    points = zip(curve["threshold"], curve["tpr"], curve["fpr"], strict=True)
+    points = zip(*(curve.get(name, ()) for name in ("threshold", "tpr", "fpr")), strict=True)
     return [
         (threshold, round(tpr * n_positive), round(fpr * n_negative))
         for threshold, tpr, fpr in points

@@ -119,7 +119,9 @@ def provenance_facts(result: EvalResult) -> Facts:
 def reproduce(result: EvalResult) -> str:
     """Return the command that gives the run again, with its words as a shell takes them."""
     words = result.provenance.get("command") or ()
-    return visible(" ".join(shlex.quote(str(word)) for word in words), limit=MAX_TEXT) if words else ""
+    if not words or words[0] != "evalkit":
+        return ""
+    return visible(" ".join(shlex.quote(str(word)) for word in words), limit=MAX_TEXT)
 
 
 def _seconds(value: Any) -> str | None:

@@ -15,12 +15,12 @@ from jinja2 import (
     FileSystemLoader,
     PrefixLoader,
     StrictUndefined,
-    TemplateError,
 )
 from markupsafe import Markup
 
 from evalkit.errors import OutputError, SpecificationError
 from evalkit.gallery import GalleryRow
+from evalkit.render.redact import Documents, allowed
 from evalkit.render.view import report_view
 from evalkit.result import EvalResult
 from evalkit.verdict import Verdict
@@ -53,18 +53,20 @@ def render_html(
     Raises:
         SpecificationError: A template of the user's own is wrong.
     """
-    return render_page("report.html.j2", templates=templates, view=report_view(result, verdict, gallery))
+    found = allowed(Documents(result, verdict, tuple(gallery)))
+    view = report_view(found.result, found.verdict, found.gallery)
+    return render_page("report.html.j2", templates=templates, view=view)
 
 
 def render_page(name: str, *, templates: Path | None = None, **values: Any) -> bytes:
     """Fill a template with a view, our own style and script, and the policy that allows just these."""
     environment = _environment(templates)
-    style, script = (_own(environment, f"report.{kind}") for kind in ("css", "js"))
     try:
+        style, script = (_own(environment, f"report.{kind}") for kind in ("css", "js"))
         page = environment.get_template(name).render(
             style=style, script=script, style_hash=_digest(style), script_hash=_digest(script), **values
         )
-    except TemplateError as error:
+    except Exception as error:
         if templates is None:
             raise
         line = getattr(error, "lineno", None)

@@ -68,7 +68,8 @@ def index_view(runs: Sequence[Run]) -> IndexView:
     ordered = sorted(runs, key=lambda run: (_TROUBLE.index(_state(run)), run.result is None, run.folder))
     lines = tuple(_line(run, newest, ranks.get(run.folder, "")) for run in ordered)
     bad = sum(line.state in ("invalid", "failed", "cannot_judge", "inconclusive") for line in lines)
-    heading = f"{len(runs)} runs: {bad} in trouble" if bad else f"{len(runs)} runs, none in trouble"
+    size = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    heading = f"{size}: {bad} in trouble" if bad else f"{size}, none in trouble"
     return IndexView(heading, lines, tuple(_charts(runs)))
 
 
@@ -95,7 +96,9 @@ def _line(run: Run, newest: datetime | None, rank: str) -> LineView:
         _change(run, row),
         f"{result.n_samples:,}",
         "" if when is None else when.date().isoformat(),
-        "" if when is None or newest is None else _age((newest - when).total_seconds()),
+        ""
+        if when is None or newest is None
+        else _age((newest.date() - when.date()).days, newest=newest == when),
         rank,
     )
 
@@ -125,10 +128,9 @@ def _when(run: Run) -> datetime | None:
     return found if found.tzinfo is not None else None
 
 
-def _age(seconds: float) -> str:
-    days = int(seconds // _DAY)
+def _age(days: int, *, newest: bool) -> str:
     if days == 0:
-        return "newest" if seconds <= 0 else "same day"
+        return "newest" if newest else "same day"
     return f"{days} day{'s' if days > 1 else ''} older"
 
 

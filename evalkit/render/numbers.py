@@ -60,10 +60,21 @@ def row_note(row: MetricRow) -> str:
 
 
 def of_thousand(share: float) -> str:
-    """Write a share as cases in 1,000; never 0 or 1,000 where it is not exactly that."""
-    cases = round(share * 1000)
-    if cases == 0 and share > 0:
+    """Write a share as cases in 1,000."""
+    return cases(share, 1000)
+
+
+def cases(share: float, of: int) -> str:
+    """Write a share as whole cases; never none or all of them where it is not exactly that."""
+    found = round(share * of)
+    if found == 0 and share > 0:
         return "fewer than 1"
-    if cases == 1000 and share < 1:  # noqa: PLR2004 - all of them
-        return "more than 999"
-    return f"{cases:,}"
+    if found == of and share < 1:
+        return f"more than {of - 1:,}"
+    return f"{found:,}"
+
+
+def about(share: float, of: int = 1000) -> str:
+    """Write the same with ``about``, where that is English."""
+    text = cases(share, of)
+    return f"about {text}" if text[0].isdigit() else text

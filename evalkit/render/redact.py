@@ -10,8 +10,8 @@ from evalkit.result import EvalResult
 from evalkit.verdict import Verdict
 
 _DIGITS = 12
-_ID_LISTS = ("negative_ids", "positive_ids")
-_COMMON_LISTS = ("new_ids", "gone_ids", "relabelled_ids")
+FLIP_LISTS = ("negative_ids", "positive_ids")
+COMMON_LISTS = ("new_ids", "gone_ids", "relabelled_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,12 @@ def redacted(documents: Documents, *, samples: str | None, hash_ids: bool) -> Do
     )
 
 
+def allowed(documents: Documents) -> Documents:
+    """Return what a page may show by the run's own specification."""
+    declared = (documents.result.spec.get("report") or {}).get("samples")
+    return redacted(documents, samples="none" if declared == "none" else None, hash_ids=False)
+
+
 def hashed(name: str) -> str:
     """Return what stands for a name."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
@@ -69,7 +75,7 @@ def _verdict(verdict: Verdict | None, *, samples: str | None, hash_ids: bool) ->
         return [hashed(name) for name in found] if hash_ids else list(found)
 
     comparison: dict[str, Any] = dict(verdict.comparison)
-    for block, keys in (("flips", _ID_LISTS), ("common", _COMMON_LISTS)):
+    for block, keys in (("flips", FLIP_LISTS), ("common", COMMON_LISTS)):
         if block in comparison:
             comparison[block] = {**comparison[block], **{key: names(comparison[block][key]) for key in keys}}
     return verdict.model_copy(update={"comparison": comparison})

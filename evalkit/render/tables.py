@@ -227,6 +227,8 @@ def class_views(result: EvalResult, verdict: Verdict | None) -> tuple[ClassView,
 
 def _failing(verdict: Verdict | None) -> Iterator[str]:
     for check in verdict.checks if verdict else ():
+        if check.advisory:
+            continue
         if check.outcome == "failed" and check.class_name is not None:
             yield check.class_name
         for member in check.members:

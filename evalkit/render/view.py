@@ -7,13 +7,14 @@ from typing import Any
 from evalkit.display import MAX_TEXT, visible
 from evalkit.gallery import GalleryRow
 from evalkit.render.charts import Chart, Plane, nice_ticks
-from evalkit.render.comparison import ComparisonView, comparison_view
+from evalkit.render.comparison import SHOWN_IDS, ComparisonView, comparison_view
 from evalkit.render.curves import curve_charts
 from evalkit.render.explorer import Explorer, explorer_view
 from evalkit.render.facts import Facts, data_facts, model_facts, provenance_facts, reproduce, run_facts
 from evalkit.render.heading import STATE_WORDS, heading, notices, state_of, summary
 from evalkit.render.matrix import Matrix, matrix_view
 from evalkit.render.pictures import GroupView, gallery_view
+from evalkit.render.redact import COMMON_LISTS, FLIP_LISTS
 from evalkit.render.reliability import calibration_charts
 from evalkit.render.tables import (
     ClassView,
@@ -92,7 +93,7 @@ def report_view(
         state=state,
         state_word=STATE_WORDS[state],
         heading=heading(result, verdict, terms),
-        holds=_holds(verdict, gallery),
+        holds=_holds(result, verdict, gallery),
         warnings=() if verdict is None else tuple(visible(one, limit=MAX_TEXT) for one in verdict.warnings),
         notices=notices(result, verdict),
         summary=summary(result),
@@ -126,18 +127,20 @@ def report_view(
     )
 
 
-def _holds(verdict: Verdict | None, gallery: Sequence[GalleryRow]) -> str:
+def _holds(result: EvalResult, verdict: Verdict | None, gallery: Sequence[GalleryRow]) -> str:
     """Say what somebody gets who gets this page."""
     n_pictures = sum(row.kind == "webp" for row in gallery)
     n_values = sum(row.kind == "values" for row in gallery)
-    flips = ((verdict.comparison if verdict else None) or {}).get("flips") or {}
     names = {row.sample_id for row in gallery}
-    for key in ("negative_ids", "positive_ids"):
-        names |= set((flips.get(key) or ())[:10])
+    compared = (verdict.comparison if verdict else None) or {}
+    for block, keys in (("flips", FLIP_LISTS), ("common", COMMON_LISTS)):
+        for key in keys:
+            names |= set(((compared.get(block) or {}).get(key) or ())[:SHOWN_IDS])
+    files = [*(result.data.get("unreadable") or ()), *((result.data.get("skipped") or {}).get("first") or ())]
     held = [
         f"{n_pictures} pictures" if n_pictures else "",
         f"the values of {n_values} samples" if n_values else "",
-        f"{len(names)} sample names" if names else "",
+        f"{len(names) + len(files)} sample names" if names or files else "",
     ]
     what = " and ".join(text for text in held if text)
     rest = "counts, class names and facts about the run"

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from evalkit.display import percent, show, visible
-from evalkit.render.numbers import of_thousand
+from evalkit.metrics.prevalence import STATED
+from evalkit.render.numbers import about, cases, of_thousand
 from evalkit.result import EvalResult
 from evalkit.rows import MetricRow, row_key
 from evalkit.verdict import Verdict
@@ -12,6 +13,7 @@ from evalkit.verdict import Verdict
 # Where nothing is said of how common the positive class will be.
 _PREVALENCE = 0.05
 _FEW = 10
+_USUAL_THRESHOLD = 0.5
 
 
 def plain_words(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
@@ -33,15 +35,15 @@ def _binary(result: EvalResult) -> Iterator[str]:
     specificity = rows.get(row_key("specificity", class_name=result.positive_class))
     if recall is not None and recall.value is not None:
         yield (
-            f"Of 1,000 {what} that are {name} this model finds about {of_thousand(recall.value)}"
-            f"{_cases(recall)} and misses about {of_thousand(1 - recall.value)}."
+            f"Of 1,000 {what} that are {name} this model finds {about(recall.value)}"
+            f"{_cases(recall)} and misses {about(1 - recall.value)}."
         )
     if specificity is None or specificity.value is None:
         return
     alarms = 1 - specificity.value
     low, high = specificity.low, specificity.high
     bounds = "" if low is None or high is None else _range(1 - high, 1 - low)
-    yield f"Of 1,000 that are not, about {of_thousand(alarms)}{bounds} get a false alarm."
+    yield f"Of 1,000 that are not, {about(alarms)}{bounds} get a false alarm."
     if recall is not None and recall.value is not None:
         yield _right_when_positive(result, recall, specificity)
 
@@ -52,16 +54,21 @@ def _right_when_positive(result: EvalResult, recall: MetricRow, specificity: Met
     if isinstance(stated, dict):
         stated = stated.get(result.positive_class)
     share = float(stated) if isinstance(stated, (int, float)) else _PREVALENCE
+    where = f"Where {share * 100:g} of 100 are {visible(str(result.positive_class))}"
+    key = row_key("precision", class_name=result.positive_class, params=STATED)
+    row = result.rows().get(key) if isinstance(stated, (int, float)) else None
+    if row is not None and row.value is not None:
+        bounds = "" if row.low is None or row.high is None else _between(row.low, row.high, 100)
+        return f"{where}, a positive answer would be right {about(row.value, 100)} times in 100{bounds}."
     right = _ppv(share, float(recall.value or 0), 1 - float(specificity.value or 0))
+    if right is None:
+        return "It gives no positive answer."
     bounds = ""
     if _known(recall) and _known(specificity):
         least = _ppv(share, float(recall.low or 0), 1 - float(specificity.low or 0))
         most = _ppv(share, float(recall.high or 0), 1 - float(specificity.high or 0))
-        bounds = "" if least is None or most is None else f" ({least * 100:.0f} to {most * 100:.0f})"
-    if right is None:
-        return "It gives no positive answer."
-    text = f"a positive answer would be right about {right * 100:.0f} times in 100{bounds}"
-    return f"Where {share * 100:g} of 100 are {visible(str(result.positive_class))}, {text}."
+        bounds = "" if least is None or most is None else _between(least, most, 100)
+    return f"{where}, a positive answer would be right {about(right, 100)} times in 100{bounds}."
 
 
 def _ppv(share: float, recall: float, alarms: float) -> float | None:
@@ -79,7 +86,7 @@ def _multiclass(result: EvalResult) -> Iterator[str]:
     trivial = float(support.max()) / max(result.n_samples, 1)
     yield (
         f"It names the right class for {of_thousand(accuracy.value)} of 1,000 {what}{_cases(accuracy)}; "
-        f"always answering {commonest!r} would be right for {of_thousand(trivial)}."
+        f"always answering '{commonest}' would be right for {of_thousand(trivial)}."
     )
     enough = [k for k in range(counts.n_classes) if support[k] >= _FEW]
     if len(enough) > 1:
@@ -102,17 +109,18 @@ def _multilabel(result: EvalResult) -> Iterator[str]:
     if whole is not None and whole.value is not None:
         yield f"Every label is right for {of_thousand(whole.value)} of 1,000 {what}{_cases(whole)}."
     for metric, text in (
-        ("precision", "Of 1,000 labels that it gives, about {} are right{}."),
-        ("recall", "Of 1,000 labels that are there, it gives about {}{}."),
+        ("precision", "Of 1,000 labels that it gives, {} are right{}."),
+        ("recall", "Of 1,000 labels that are there, it gives {}{}."),
     ):
         row = rows.get(row_key(metric, average="micro"))
         if row is not None and row.value is not None:
-            yield text.format(of_thousand(row.value), _cases(row))
+            yield text.format(about(row.value), _cases(row))
     support, hits = by_class(result, "support"), by_class(result, "tp")
     found = [name for name, n in support.items() if n >= _FEW]
     if len(found) > 1:
         worst = min(found, key=lambda name: hits[name] / support[name])
-        yield f"The label it finds worst is {visible(worst)}: {hits[worst]:,} of {support[worst]:,}."
+        if hits[worst] < support[worst]:
+            yield f"The label it finds worst is {visible(worst)}: {hits[worst]:,} of {support[worst]:,}."
 
 
 def by_class(result: EvalResult, metric: str) -> dict[str, int]:
@@ -153,7 +161,11 @@ def _cases(row: MetricRow) -> str:
 
 
 def _range(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" ({round(low * 1000):,} to {round(high * 1000):,})"
+    return "" if low is None or high is None else _between(low, high, 1000)
+
+
+def _between(low: float, high: float, of: int) -> str:
+    return f" ({cases(low, of)} to {cases(high, of)})"
 
 
 def _known(row: MetricRow) -> bool:
@@ -177,4 +189,5 @@ def threshold_words(result: EvalResult) -> str:
     if isinstance(declared, dict):
         rule = str(declared.get("choose")).replace("_", " ")
         return f"{show(result.threshold)}, chosen by {rule} on {visible(str(declared.get('from')))}"
-    return f"{result.threshold!r}, {'the default' if declared is None else 'as the specification says'}"
+    usual = declared is None and result.threshold == _USUAL_THRESHOLD
+    return f"{result.threshold!r}, {'the default' if usual else 'as it was given'}"
