@@ -1,8 +1,8 @@
 """The trunk: a model and data become one EvalResult and a ledger, whichever door they came through."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from evalkit.inference import (
     Inference,
     Predictor,
     batch_list,
+    copied,
     evaluation_mode,
+    first_line,
+    is_of_worker,
     iterate_batches,
     relabelled,
 )
@@ -29,7 +32,7 @@ from evalkit.integrity import IntegrityLog
 from evalkit.ledger import LedgerWriter, open_ledger
 from evalkit.result import EvalResult
 from evalkit.samples import Samples, read_samples
-from evalkit.setup import Setup, floating_dtype
+from evalkit.setup import Setup, check_apart, floating_dtype
 
 Progress = Callable[[int, int], None]
 
@@ -85,25 +88,31 @@ def measure(
         clock: Seconds from any start.
         progress: Called with (samples done, samples in all).
         limit: Evaluate only the first samples; the result is partial then.
-        beside: Another model to run over the same batches, whose evaluation it is given.
+        beside: Another model to run over the same batches, whose evaluation it is given; it is given none
+            where the run becomes invalid.
 
     Raises:
         EvalkitError: The model returns what was not declared, or an input is refused. An invalid run does
             not raise.
     """
+    if beside is not None:
+        check_apart(setup.model, beside.setup.model)
     runs = [_Run(setup, integrity, ledger, clock, limit)]
     if beside is not None:
         runs.append(_Run(beside.setup, beside.integrity, beside.ledger, clock, limit))
     _run_all(runs, progress)
-    found = [run.evaluation(provenance) for run in runs]
-    if beside is not None:
-        beside.evaluation = found[1]
-    return found[0]
+    if beside is not None and runs[0].failure is None:
+        beside.evaluation = runs[1].evaluation(provenance)
+    return runs[0].evaluation(provenance)
 
 
 def _run_all(runs: Sequence["_Run"], progress: Progress) -> None:
-    """Read every batch once and hand it to each run; a run that becomes invalid takes no more."""
-    first = runs[0]
+    """Read every batch once and hand it to each run; the others end where the first becomes invalid.
+
+    Raises:
+        DataError: Samples or labels are refused, or the threshold was chosen on these samples.
+    """
+    first, *others = runs
     first.check_labels()
     with ExitStack() as stack:
         for run in runs:
@@ -111,13 +120,17 @@ def _run_all(runs: Sequence["_Run"], progress: Progress) -> None:
             run.start()
         batches = batch_list(first.n_asked, first.setup.batch_size)
         stream = first.reading(iterate_batches(first.setup.source, batches, workers=first.setup.workers))
-        for position, batch in enumerate(stream):
-            for run in runs:
-                run.take(position, batch)
-            if first.failure is not None:
-                break
-            progress(first.state.n_evaluated, first.n_asked)
-        for run in runs:
+        with first.watching_workers():
+            for position, batch in enumerate(stream):
+                for run in others:  # each its own inputs: a forward pass may change them in place
+                    run.take(position, replace(batch, inputs=copied(batch.inputs)))
+                first.take(position, batch)
+                if first.failure is not None:
+                    break
+                progress(first.state.n_evaluated, first.n_asked)
+        for run in reversed(runs):
+            run.close()
+        for run in runs if first.failure is None else [first]:
             run.finish()
 
 
@@ -163,6 +176,16 @@ class _Run:
         except InvalidRunError as error:
             self.failure = error
 
+    @contextmanager
+    def watching_workers(self) -> Iterator[None]:
+        """Make the run invalid where a worker dies; torch tells so wherever the main process is."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_of_worker(error):
+                raise
+            self.failure = InvalidRunError(f"a loader worker died: {first_line(error)}", check="workers")
+
     def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Count the time in which batches are waited for; a dead worker makes the run invalid."""
         while True:
@@ -195,10 +218,20 @@ class _Run:
             self.bins.add(found)
         self.seconds += self.clock() - start
 
-    def finish(self) -> None:
-        """Check what can only be checked at the end; an invalid run loses its table."""
+    def close(self) -> None:
+        """Close the ledger and give the model back; what failed first is what failed."""
         try:
             self.opened.close()
+        except InvalidRunError as error:
+            self.failure = self.failure or error
+
+    def finish(self) -> None:
+        """Record every check, also those that can only be made at the end; an invalid run loses its table.
+
+        Raises:
+            DataError: Samples cannot be read, or the threshold was chosen on these.
+        """
+        try:
             if self.failure is not None:
                 raise self.failure
             self._predictor.check_readable()
@@ -222,7 +255,7 @@ class _Run:
         self.integrity.ok([*checks, "probabilities"] if declared else checks)
 
     def evaluation(self, provenance: dict[str, Any]) -> Evaluation:
-        """Compute the numbers and write the document."""
+        """Compute the numbers and make the document."""
         found = None
         if self.counts is not None:
             found = find(self.setup.question.asked, self.counts, self.samples)

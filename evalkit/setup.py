@@ -74,6 +74,23 @@ def check_module(model: object) -> None:
         )
 
 
+def check_apart(candidate: torch.nn.Module, baseline: torch.nn.Module) -> None:
+    """Raise ModelError where two models hold one tensor: loading the second changed the first."""
+    shared = _memory(candidate) & _memory(baseline)
+    if shared:
+        raise ModelError(
+            f"the factory gives the candidate and the baseline {len(shared)} tensors in common, so that "
+            "loading one's weights changes the other's",
+            hint="Let it build a new model at each call, without a cache or global modules",
+        )
+
+
+def _memory(model: torch.nn.Module) -> set[tuple[str, int]]:
+    tensors = [*model.parameters(), *model.buffers()]
+    held = [value for value in tensors if value.layout == torch.strided and value.numel()]
+    return {(str(value.device), value.untyped_storage().data_ptr()) for value in held if not value.is_meta}
+
+
 def floating_dtype(model: torch.nn.Module) -> torch.dtype | None:
     """Return the model's floating type, which floating inputs take; None where it has none."""
     return next((value.dtype for value in model.parameters() if value.is_floating_point()), None)

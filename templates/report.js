@@ -68,11 +68,13 @@
   const explorer = document.getElementById("explorer");
   if (explorer) {
     const classes = read(explorer);
+    const rounded = (value, digits) => value.toLocaleString("en", {  // half to even, as the tables
+      minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven", useGrouping: false });
     const share = (a, b) => {  // 0 and 1 only where it is exactly that
       if (!b) return "n/a";
       let digits = 4;
-      while (digits < 16 && a && a !== b && [0, 1].includes(Number((a / b).toFixed(digits)))) digits += 1;
-      return (a / b).toFixed(digits);
+      while (digits < 16 && a && a !== b && [0, 1].includes(Number(rounded(a / b, digits)))) digits += 1;
+      return rounded(a / b, digits);
     };
     const pick = make("select", { id: "explorer-class" });
     classes.forEach((one, k) => pick.append(make("option", { value: String(k), textContent: one.name })));
@@ -99,7 +101,7 @@
         f1: share(2 * tp, 2 * tp + fp + fn), fpr: share(fp, one.n) };
       if (one.cost) {
         const [a, b, c, d] = one.cost;
-        values.cost = ((tp * a + fp * b + fn * c + tn * d) / (one.p + one.n)).toFixed(4);
+        values.cost = rounded((tp * a + fp * b + fn * c + tn * d) / (one.p + one.n), 4);
       }
       Object.entries(cells).forEach(([key, cell]) => {
         cell.parentElement.hidden = values[key] === undefined;

@@ -56,7 +56,7 @@ def command(
         found = read_baseline(file.baseline, base=gate_file.parent)
     else:
         found = _stored_baseline(result, directory)
-        if found is None and result.spec.get("baseline") != NO_BASELINE:
+        if found is None and result.valid and result.spec.get("baseline") != NO_BASELINE:
             check_comparable(gates, source, hint="Say --baseline DIR")
     terms = Terms(planned, compare, allow_same_model=allow_same_model, strict=strict)
     verdict = judged(result, document, terms, found, ledger=directory / LEDGER)

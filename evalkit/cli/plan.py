@@ -55,6 +55,8 @@ def command(
 ) -> int:
     """Say which drops the samples of the run in DIRECTORY, or --n samples, can show."""
     allowed, level = _MARGIN if margin is None else margin, alpha or DEFAULT_ALPHA
+    if suggesting and (directory is None or margin is not None or alpha is not None):
+        raise click.UsageError("--suggest is for a run directory, and takes no --margin and no --alpha")
     if directory is None:
         _print(_from_nothing(n_samples, accuracy, disagreement, allowed, level), as_json=as_json)
         return 0
@@ -65,6 +67,8 @@ def command(
         raise InvalidRunError(
             f"{directory}: the run is {'partial' if result.valid else 'invalid'}", check="run"
         )
+    if _clustered(result) and disagreement is not None:
+        raise click.UsageError(f"--disagreement says nothing of dependent samples, as in {directory}")
     verdict = read_verdict(directory, result_sha256=sha256((directory / FILE_NAME).read_bytes()).hexdigest())
     noise = _noise(result, verdict, disagreement)
     if suggesting:
@@ -95,15 +99,17 @@ def _clustered(result: EvalResult) -> bool:
 
 
 def _noise(result: EvalResult, verdict: Verdict | None, disagreement: float | None) -> Noise | None:
-    """Return how far two models' shares right differ by chance: what was said, or what was compared."""
+    """Return how far two models' shares right differ by chance: what was said, or what was compared.
+
+    A share of flips says nothing of dependent samples: the error of the comparison does.
+    """
     compared = (verdict.comparison if verdict else None) or {}
-    if _clustered(result):  # a share of flips says nothing of clusters: the error of the comparison does
-        flips = compared.get("flips") or {}
+    flips = compared.get("flips") or {}
+    if _clustered(result):
         if flips.get("low") is None:
             return None
         return Normal((flips["high"] - flips["low"]) / (2 * normal_quantile(compared["level"])))
     if disagreement is None:
-        flips = compared.get("flips") or {}
         if not flips or not flips["n_samples"]:
             return None
         disagreement = (flips["only_candidate"] + flips["only_baseline"]) / flips["n_samples"]

@@ -26,7 +26,7 @@ from evalkit.usercode import import_path
 from evalkit.verdict import Verdict
 
 if TYPE_CHECKING:
-    from evalkit.measure import Beside
+    from evalkit.measure import Beside, Evaluation
     from evalkit.prepare import Opened
     from evalkit.setup import Setup
 
@@ -149,8 +149,8 @@ def command(
                 beside=beside,
             )
         document = evaluation.result.to_json()
-        if beside is not None:
-            baseline = _measured(beside)
+        if beside is not None and beside.evaluation is not None:
+            baseline = _measured(beside.evaluation, beside.ledger)
         verdict = judged(evaluation.result, document, terms, baseline, ledger=ledger)
         parts: dict[str, bytes | Path] = {}
         rows: tuple[GalleryRow, ...] = ()
@@ -213,14 +213,13 @@ def _beside(older: "Opened", setup: "Setup", directory: RunDirectory) -> "Beside
     return Beside(prepare(older, integrity, beside=setup), integrity, directory.temporary("baseline.parquet"))
 
 
-def _measured(beside: "Beside") -> BaselineRun:
+def _measured(evaluation: "Evaluation", ledger: Path) -> BaselineRun:
     """Return the baseline that was measured, with the documents that the run keeps of it."""
-    assert beside.evaluation is not None
-    result = beside.evaluation.result
+    result = evaluation.result
     documents: dict[str, bytes | Path] = {BASELINE_RESULT: result.to_json()}
-    if beside.evaluation.failure is None:
-        documents[BASELINE_LEDGER] = slim_ledger(beside.ledger, scores=True)
-    return BaselineRun(result, beside.ledger, measured_name(result.spec), documents)
+    if evaluation.failure is None:
+        documents[BASELINE_LEDGER] = slim_ledger(ledger, scores=True)
+    return BaselineRun(result, ledger, measured_name(result.spec), documents)
 
 
 def _write_specification(loaded: Loaded, path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compare.gap import Gap
-from evalkit.compare.influences import Asked, influence_of
+from evalkit.compare.influences import Asked, influence_of, influence_of_right
 from evalkit.metrics.ratios import Mask
 from evalkit.rows import Measures, RowKey
 from evalkit.uncertainty import MIN_CLUSTERS, clustered_variance, normal_quantile, t_quantile
@@ -44,6 +44,8 @@ def paired_gap(
     if right is not None and clusters is None:
         return _tango(metric, *right, level)
     found = influence_of(Asked(key, joined, measures, members, k, inside))
+    if found is None and right is not None and right[0].size == inside.sum():
+        found = influence_of_right(*right)
     if found is None:
         return Gap(None, "influence", "no_paired_interval")
     centred = found.spread - found.spread.mean()

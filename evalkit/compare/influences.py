@@ -82,6 +82,13 @@ def influence_of(asked: Asked) -> Influence | None:
     return Influence(difference, spread, "influence", _pseudo_flip(asked, estimand))
 
 
+def influence_of_right(new: Mask, old: Mask) -> Influence:
+    """Return the influence of every sample on a difference of two shares right."""
+    n = len(new)
+    change = new.astype(float) - old
+    return Influence(float(change.mean()), change / n, "t", 1 / n**2)
+
+
 def _of_losses(asked: Asked) -> Influence | None:
     name = "log_loss" if asked.key[0] == "log_loss" else "brier"
     losses = [getattr(one, name) for one in (asked.joined.new, asked.joined.old)]

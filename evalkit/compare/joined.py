@@ -1,6 +1,5 @@
 """Two per-sample tables as one: the same samples in the same order, classes in the candidate's order."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from evalkit.errors import DocumentError
 from evalkit.grouping import Grouping, SliceBy, Slicing, codes_of, combine, slicing
 from evalkit.result import EvalResult
 from evalkit.samples import Samples, as_numpy, read_samples
+from evalkit.signature import question
 
 Rows = NDArray[np.int64]
 
@@ -104,11 +104,14 @@ class Tables:
     Attributes:
         candidate, baseline: The two results.
         paths: Of their tables.
+        written: The baseline's result that its table belongs to; ``baseline`` may be another one, found
+            again in the candidate's order of classes.
     """
 
     candidate: EvalResult
     baseline: EvalResult
     paths: tuple[Path, Path]
+    written: EvalResult
     _found: dict[bool, Joined] = field(default_factory=dict)
 
     @classmethod
@@ -119,15 +122,21 @@ class Tables:
         unit = grouping_of(candidate).unit
         if unit is not None and unit[1] in ("mean", "max") and not (_scored(new) and _scored(old)):
             return None
-        return cls(candidate, baseline, (new, old))
+        return cls(candidate, baseline, (new, old), baseline)
 
     def are_one(self) -> bool:
-        """Return whether two results without weights come from the same table, byte for byte."""
+        """Return whether two results without weights hold the same answers and scores for the same samples.
+
+        Raises:
+            DocumentError: A table is damaged.
+        """
         weights = [side.digests.get("weights") for side in (self.candidate, self.baseline)]
         if weights != [None, None] or self.candidate.threshold != self.baseline.threshold:
             return False
-        new, old = self.paths
-        return new.stat().st_size == old.stat().st_size and _digest(new) == _digest(old)
+        if question(self.candidate) != question(self.written):
+            return False
+        joined = self.joined()
+        return _same_answers(joined.new, joined.old)
 
     @property
     def regroups(self) -> bool:
@@ -188,15 +197,20 @@ class Tables:
         scores = scores or (grouping.unit is not None and grouping.unit[1] in ("mean", "max"))
         try:
             new = _samples(self.candidate, self.paths[0], scores=scores, attributes=grouping.columns)
-            old = _samples(self.baseline, self.paths[1], scores=scores)
+            old = _samples(self.written, self.paths[1], scores=scores, attributes=self._own_columns())
             ids = _ids(self.paths[0]), _ids(self.paths[1])
         except (OSError, pa.ArrowException, KeyError) as error:
             folder = self.paths[1].parent
             raise DocumentError(f"{folder}: a per-sample table cannot be read: {error}") from error
         _check(self.candidate, new, self.paths[0])
-        _check(self.baseline, old, self.paths[1])
-        names = self.baseline.class_names
+        _check(self.written, old, self.paths[1])
+        names = self.written.class_names
         return new, _in_order(old, [names.index(name) for name in self.candidate.class_names]), ids
+
+    def _own_columns(self) -> tuple[str, ...]:
+        """Return the column of the baseline's units, where its table kept it."""
+        unit = grouping_of(self.written).unit
+        return () if unit is None or unit[0] not in _columns(self.paths[1]) else (unit[0],)
 
     def _grouped(self, new: Samples, old: Samples, ids: Any) -> Joined:
         """Sort samples into slices and clusters by the candidate's columns; units become one sample each."""
@@ -243,24 +257,35 @@ def _decision(candidate: EvalResult, result: EvalResult) -> Decision:
 
 
 def _check(result: EvalResult, samples: Samples, path: Path) -> None:
-    """Refuse a table that does not give its result's counts."""
-    counts = result.confusion
-    if counts is None or grouping_of(result).unit is not None:
+    """Refuse a table that does not give its result's counts; a slim one does not say what its units are."""
+    counts, unit = result.confusion, grouping_of(result).unit
+    if counts is None or (unit is not None and unit[0] not in samples.attributes):
         return
+    if unit is not None:
+        samples = combine(samples, *unit, _decision(result, result))
     counter = counter_of(result.task, len(result.class_names))
     counter.add(samples.y_true, samples.y_pred)
     if not np.array_equal(counter.result().matrix, counts.matrix):
         raise DocumentError(f"{path}: does not hold the samples that {path.parent / 'result.json'} counts")
 
 
-def _digest(path: Path) -> str:
+def _same_answers(new: Samples, old: Samples) -> bool:
+    """Return whether two models said the same, in classes and in what is known of their scores."""
+    pairs = [(new.y_pred, old.y_pred)]
+    for name in ("log_loss", "brier", "confidence", "true_rank"):
+        mine, theirs = getattr(new, name), getattr(old, name)
+        if mine is not None and theirs is not None:
+            pairs.append((mine, theirs))
+    return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
+
+
+def _columns(path: Path) -> list[str]:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return list(pq.ParquetFile(file).schema_arrow.names)
 
 
 def _scored(path: Path) -> bool:
-    with path.open("rb") as file:
-        return "score_0" in pq.ParquetFile(file).schema_arrow.names
+    return "score_0" in _columns(path)
 
 
 def _samples(result: EvalResult, path: Path, *, scores: bool, attributes: Sequence[str] = ()) -> Samples:

@@ -29,11 +29,19 @@ class Remarks:
 
 def obstacles(candidate: EvalResult, baseline: EvalResult) -> tuple[str, ...]:
     """Return what keeps two runs from being compared; empty where nothing does."""
-    found = [] if baseline.valid else ["the baseline is an invalid run"]
+    if not baseline.valid:
+        return (_invalid(baseline),)
+    found = []
     if baseline.partial is not None:
         found.append("the baseline is a partial run")
     ours, theirs = question(candidate), question(baseline)
     return (*found, *(f"another {name}" for name in ours if ours[name] != theirs[name]))
+
+
+def _invalid(baseline: EvalResult) -> str:
+    """Say why a baseline is an invalid run."""
+    reasons = [row.detail for row in baseline.integrity if row.status == "fail"]
+    return f"the baseline is an invalid run{''.join(f': {reason}' for reason in reasons[:1])}"
 
 
 def only_data_changed(found: Sequence[str]) -> bool:
@@ -44,7 +52,8 @@ def only_data_changed(found: Sequence[str]) -> bool:
 def is_same_model(candidate: EvalResult, baseline: EvalResult) -> bool:
     """Return whether weights and inputs are the same, to the bit, and the threshold, too.
 
-    Results without weights are the same if their documents are.
+    Results without weights are the same if their documents are; what their tables say is asked of those
+    (:meth:`~evalkit.compare.joined.Tables.are_one`).
     """
     if candidate.digests.get("weights") is None and baseline.digests.get("weights") is None:
         return candidate is baseline or candidate == baseline
@@ -61,6 +70,8 @@ def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remar
         candidate, baseline: The two runs.
         same: They are one.
     """
+    if not baseline.valid:
+        return Remarks((f"Nothing was compared: {_invalid(baseline)}.",))
     if same:
         return Remarks(("Nothing was compared: the baseline is the same model on the same inputs.",))
     notes = []

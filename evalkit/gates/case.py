@@ -53,6 +53,8 @@ class Case:
             return "no_baseline", "there is no baseline"
         if self.compared.same_model:
             return "same_model", "the baseline is the same model on the same inputs"
+        if not self.compared.baseline.valid:
+            return "incomparable", self.compared.differences[0]
         if self.compared.differences:
             return (
                 "incomparable",
@@ -60,13 +62,16 @@ class Case:
             )
         return None
 
-    def unknown(self, key: RowKey, row: MetricRow | None, support: int) -> Problem | None:
+    def unknown(
+        self, key: RowKey, row: MetricRow | None, support: int, *, comparing: bool = False
+    ) -> Problem | None:
         """Return why a row cannot be judged; None where it can.
 
         Args:
             key: The row's.
             row: What was found.
             support: How many samples one class or slice needs.
+            comparing: The row is of the samples that were compared.
         """
         if row is None:
             unpaired = is_of_flips(key[0]) and self.compared is not None and self.compared.tables is None
@@ -75,20 +80,24 @@ class Case:
             return "missing", "the run does not have this row"
         if row.value is None:
             return "undefined", f"the value is undefined ({_why(row)})"
-        behind = self.support_of(row)
+        behind = self.support_of(row, comparing=comparing)
         if (row.slice is not None or row.class_name is not None) and behind < support:
             return "insufficient", f"{behind} samples are too few, {support} are needed"
         return None
 
-    def support_of(self, row: MetricRow) -> int:
-        """Return how many samples a value is made of: its denominator, else its class's or slice's."""
-        if row.denominator is not None:
+    def support_of(self, row: MetricRow, *, comparing: bool = False) -> int:
+        """Return how many samples a value is made of: its denominator, else its class's or slice's.
+
+        F-scores have a denominator that counts samples twice, so that theirs is the class's, too.
+        """
+        if row.denominator is not None and row.metric not in ("f1", "fbeta"):
             return row.denominator
         if row.class_name is None or is_of_flips(row.metric):
             return row.n_samples
         slice_ = None if row.slice is None else dict(row.slice)
-        found = self._own.get(row_key("support", class_name=row.class_name, slice_=slice_))
-        whole = self._own.get(row_key("support", class_name=row.class_name))
+        rows = self.compared.candidate.rows() if comparing and self.compared is not None else self._own
+        found = rows.get(row_key("support", class_name=row.class_name, slice_=slice_))
+        whole = rows.get(row_key("support", class_name=row.class_name))
         of = found or whole
         return row.n_samples if of is None else min(int(of.value or 0), row.n_samples)
 

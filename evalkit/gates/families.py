@@ -190,7 +190,7 @@ def _member(case: Case, key: RowKey, limit: Limit, *, pointwise: bool) -> Member
     row, theirs = case.row(key, _LEVEL), None
     if limit.compared is not None:
         row, theirs = limit.compared.rows(key)
-    support = 0 if row is None else case.support_of(row)
+    support = 0 if row is None else case.support_of(row, comparing=limit.compared is not None)
     named: dict[str, Any] = {
         "class_name": key[3],
         "slice": None if key[4] is None else dict(key[4]),

@@ -101,7 +101,7 @@ def _drop(case: Case, key: RowKey, allowed: float, *, design: Design, support: i
     problem = case.blocked(comparing=True) or case.unknown(key, case.row(key, level), support)
     mine, theirs = (None, None) if problem or compared is None else compared.rows(key)
     if problem is None:
-        problem = case.unknown(key, mine, support) or unknown_baseline(theirs)
+        problem = case.unknown(key, mine, support, comparing=True) or unknown_baseline(theirs)
     if problem is not None:
         return _found(key, "cannot_judge", *problem, value=None if mine is None else mine.value)
     assert compared is not None

@@ -1,6 +1,6 @@
 """Inference: eval mode, inference mode, our own batch list, and the only border from tensors to arrays."""
 
-from evalkit.inference.batches import batch_list, iterate_batches
+from evalkit.inference.batches import batch_list, copied, first_line, is_of_worker, iterate_batches
 from evalkit.inference.loop import Inference, Predictor, relabelled
 from evalkit.inference.mode import evaluation_mode, pick_device
 
@@ -8,7 +8,10 @@ __all__ = [
     "Inference",
     "Predictor",
     "batch_list",
+    "copied",
     "evaluation_mode",
+    "first_line",
+    "is_of_worker",
     "iterate_batches",
     "pick_device",
     "relabelled",

@@ -64,9 +64,9 @@ def iterate_batches(source: Source, batches: Sequence[Index], *, workers: int) -
         try:
             batch = next(iterator)
         except RuntimeError as error:
-            if "exited unexpectedly" in str(error):
+            if is_of_worker(error):
                 raise InvalidRunError(
-                    f"a loader worker died while batch {position} was awaited: {_first_line(error)}",
+                    f"a loader worker died while batch {position} was awaited: {first_line(error)}",
                     check="workers",
                 ) from error
             raise _sample_error(batches[position], error) from error
@@ -87,7 +87,14 @@ def _sample_error(index: Index, error: BaseException) -> DataError:
     return DataError(f"samples {index[0]} to {index[-1]} cannot be read: {type(error).__name__}: {reason}")
 
 
-def _first_line(error: Exception) -> str:
+def is_of_worker(error: BaseException) -> bool:
+    """Return whether torch says that a loader worker died; its signal handler raises in any statement."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and text.startswith("DataLoader worker (pid")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says."""
     return str(error).strip().splitlines()[0]
 
 
@@ -100,6 +107,13 @@ def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None) -> In
     if isinstance(inputs, dict):
         return {name: move(value) for name, value in inputs.items()}
     return tuple(move(value) for value in inputs)
+
+
+def copied(inputs: Inputs) -> Inputs:
+    """Return inputs that share no memory with these."""
+    if isinstance(inputs, dict):
+        return {name: value.clone() for name, value in inputs.items()}
+    return tuple(value.clone() for value in inputs)
 
 
 def tensors_of(inputs: Inputs) -> list[torch.Tensor]:

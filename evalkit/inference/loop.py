@@ -14,7 +14,7 @@ from evalkit.datasets import Batch, Inputs, Unreadable
 from evalkit.decide import Decision
 from evalkit.digests import OrderFreeDigest, array_items
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
-from evalkit.inference.batches import moved, tensors_of
+from evalkit.inference.batches import is_of_worker, moved, tensors_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
 from evalkit.inference.statistics import InputStatistics
 from evalkit.labels import check_range
@@ -186,6 +186,8 @@ def _forward(model: Callable[..., object], inputs: Inputs, position: int, index:
     except EvalkitError:
         raise
     except (Exception, SystemExit) as error:
+        if is_of_worker(error):
+            raise
         shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in tensors_of(inputs))
         where = f"batch {position} (samples {index[0]} to {index[-1]}, input {shapes})"
         raise InvalidRunError(f"the model raised on {where}: {reason_of(error)}", check="forward") from error
