@@ -184,7 +184,8 @@ class _Run:
         except RuntimeError as error:
             if not is_of_worker(error):
                 raise
-            self.failure = InvalidRunError(f"a loader worker died: {first_line(error)}", check="workers")
+            died = InvalidRunError(f"a loader worker died: {first_line(error)}", check="workers")
+            self.failure = self.failure or died
 
     def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Count the time in which batches are waited for; a dead worker makes the run invalid."""

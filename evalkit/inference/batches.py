@@ -13,6 +13,8 @@ from evalkit.datasets import Batch, Inputs, Source
 from evalkit.errors import DataError, EvalkitError, InvalidRunError
 
 Index = NDArray[np.int64]
+# How torch begins what a sample raised in a worker; anything else comes from the transport.
+_RAISED_BY_SAMPLE = "in DataLoader worker process"
 
 
 def batch_list(n_samples: int, batch_size: int) -> list[Index]:
@@ -59,20 +61,30 @@ def iterate_batches(source: Source, batches: Sequence[Index], *, workers: int) -
             yield batch
         return
     loader = DataLoader(data, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
-    iterator = iter(loader)
-    for position in range(len(data)):
-        try:
-            batch = next(iterator)
-        except RuntimeError as error:
-            if is_of_worker(error):
-                raise InvalidRunError(
+    iterator: Any = iter(loader)
+    try:
+        for position in range(len(data)):
+            try:
+                batch = next(iterator)
+            except (Exception, SystemExit) as error:
+                if _RAISED_BY_SAMPLE in str(error):
+                    raise _sample_error(batches[position], error) from error
+                raise InvalidRunError(  # torch's own word on it, or a pipe that nobody holds any more
                     f"a loader worker died while batch {position} was awaited: {first_line(error)}",
                     check="workers",
                 ) from error
-            raise _sample_error(batches[position], error) from error
-        except (Exception, SystemExit) as error:
-            raise _sample_error(batches[position], error) from error
-        yield batch
+            yield batch
+    finally:
+        _stop(iterator)
+
+
+def _stop(iterator: Any) -> None:
+    """End the workers here, so that torch's signal handler raises for none of them anywhere later."""
+    try:
+        iterator._shutdown_workers()  # noqa: SLF001 - the public way is garbage collection, at no certain time
+    except RuntimeError as error:
+        if not is_of_worker(error):
+            raise
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -93,9 +105,9 @@ def is_of_worker(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and text.startswith("DataLoader worker (pid")
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says."""
-    return str(error).strip().splitlines()[0]
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None) -> Inputs:
