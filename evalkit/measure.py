@@ -1,55 +1,19 @@
 """The trunk: a model and data become one EvalResult and a ledger, whichever door they came through."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from evalkit.assemble import assemble
-from evalkit.binned import ClassBins
-from evalkit.counts import ConfusionCounts, counter_of
-from evalkit.datasets import Batch
-from evalkit.digests import DataDigest
-from evalkit.errors import DataError, InvalidRunError
-from evalkit.findings import Findings, find
-from evalkit.inference import (
-    Inference,
-    Predictor,
-    batch_list,
-    copied,
-    evaluation_mode,
-    first_line,
-    is_of_worker,
-    iterate_batches,
-    relabelled,
-)
-from evalkit.inference.unchanged import check_unchanged, model_digest
+from evalkit.inference import batch_list, copied, iterate_batches
 from evalkit.integrity import IntegrityLog
-from evalkit.ledger import LedgerWriter, open_ledger
-from evalkit.result import EvalResult
-from evalkit.samples import Samples, read_samples
-from evalkit.setup import Setup, check_apart, floating_dtype
+from evalkit.running import Evaluation, Run
+from evalkit.setup import Setup, check_apart
+
+__all__ = ["Beside", "Evaluation", "Progress", "measure"]
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a run gave.
-
-    Attributes:
-        result: The document; ``valid`` is False where the run cannot give a number.
-        failure: Why it cannot.
-        bins: Of the classes that gates rank by and the table does not hold.
-    """
-
-    result: EvalResult
-    failure: InvalidRunError | None
-    bins: ClassBins
 
 
 @dataclass(slots=True)
@@ -97,16 +61,16 @@ def measure(
     """
     if beside is not None:
         check_apart(setup.model, beside.setup.model)
-    runs = [_Run(setup, integrity, ledger, clock, limit)]
+    runs = [Run(setup, integrity, ledger, clock, limit)]
     if beside is not None:
-        runs.append(_Run(beside.setup, beside.integrity, beside.ledger, clock, limit))
+        runs.append(Run(beside.setup, beside.integrity, beside.ledger, clock, limit))
     _run_all(runs, progress)
     if beside is not None and runs[0].failure is None:
         beside.evaluation = runs[1].evaluation(provenance)
     return runs[0].evaluation(provenance)
 
 
-def _run_all(runs: Sequence["_Run"], progress: Progress) -> None:
+def _run_all(runs: Sequence[Run], progress: Progress) -> None:
     """Read every batch once and hand it to each run; the others end where the first becomes invalid.
 
     Raises:
@@ -132,231 +96,3 @@ def _run_all(runs: Sequence["_Run"], progress: Progress) -> None:
             run.close()
         for run in runs if first.failure is None else [first]:
             run.finish()
-
-
-class _Run:
-    """One model's pass: what the loop fills in, and the document that is made of it."""
-
-    def __init__(
-        self,
-        setup: Setup,
-        integrity: IntegrityLog,
-        ledger: Path,
-        clock: Callable[[], float],
-        limit: int | None,
-    ) -> None:
-        self.setup = setup
-        self.integrity = integrity
-        self.ledger = ledger
-        self.clock = clock
-        self.n_asked = len(setup.source) if limit is None else min(limit, len(setup.source))
-        if self.n_asked == 0:
-            raise DataError(f"{setup.where}: holds no samples")
-        self.state = Inference(np.zeros(self.n_asked, np.uint8))
-        asked = setup.question.asked
-        self.data = DataDigest(asked.class_names)
-        self.n_evaluated = 0
-        self.bins = ClassBins(asked.binned, n_classes=len(asked.class_names), output=asked.decision.output)
-        self.seconds = 0.0
-        self.failure: InvalidRunError | None = None
-        self.counts: ConfusionCounts | None = None
-        self._counter: Any = counter_of(asked.measures.task, len(asked.class_names))
-        self._predictor = self._predict_with(self.state)
-        self._before = ""
-        self._writer: LedgerWriter | None = None
-        self.opened = ExitStack()
-
-    def start(self) -> None:
-        """Open the ledger and put the model into eval mode, until the run is finished."""
-        self._before = model_digest(self.setup.model)
-        output = self.setup.question.asked.decision.output
-        self._writer = self.opened.enter_context(open_ledger(self.ledger, output))
-        try:
-            self.opened.enter_context(evaluation_mode(self.setup.model))
-        except InvalidRunError as error:
-            self.failure = error
-
-    @contextmanager
-    def watching_workers(self) -> Iterator[None]:
-        """Make the run invalid where a worker dies; torch tells so wherever the main process is."""
-        try:
-            yield
-        except RuntimeError as error:
-            if not is_of_worker(error):
-                raise
-            died = InvalidRunError(f"a loader worker died: {first_line(error)}", check="workers")
-            self.failure = self.failure or died
-
-    def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Count the time in which batches are waited for; a dead worker makes the run invalid."""
-        while True:
-            start = self.clock()
-            try:
-                batch = next(batches, None)
-            except InvalidRunError as error:
-                self.failure = error
-                return
-            self.seconds += self.clock() - start
-            if batch is None:
-                return
-            yield batch
-
-    def take(self, position: int, batch: Batch) -> None:
-        """Run one batch; the counts come from the same arrays that go to the ledger."""
-        if self.failure is not None:
-            return
-        start = self.clock()
-        try:
-            found = self._predictor.take(position, batch)
-        except InvalidRunError as error:
-            self.failure = error
-            return
-        if found is not None:
-            assert self._writer is not None
-            self._counter.add(found.y_true, found.y_pred)
-            self.data.add(found.y_true, found.ids)
-            self._writer.write(found)
-            self.bins.add(found)
-        self.seconds += self.clock() - start
-
-    def close(self) -> None:
-        """Close the ledger and give the model back; what failed first is what failed."""
-        try:
-            self.opened.close()
-        except InvalidRunError as error:
-            self.failure = self.failure or error
-
-    def finish(self) -> None:
-        """Record every check, also those that can only be made at the end; an invalid run loses its table.
-
-        Raises:
-            DataError: Samples cannot be read, or the threshold was chosen on these.
-        """
-        try:
-            if self.failure is not None:
-                raise self.failure
-            self._predictor.check_readable()
-            self.state.check_complete()
-            check_unchanged(self._before, model_digest(self.setup.model))
-            counts: ConfusionCounts = self._counter.result()
-            self._check_sum(counts)
-        except InvalidRunError as error:
-            self.failure = error
-            self.ledger.unlink(missing_ok=True)
-            self.integrity.record(error.check, "fail", error.message)
-            return
-        setup = self.setup
-        if setup.chosen_on is not None and setup.chosen_on == self.data.hexdigest():
-            raise DataError(
-                "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
-            )
-        self.counts = counts
-        checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
-        declared = setup.question.asked.decision.output == "probabilities"
-        self.integrity.ok([*checks, "probabilities"] if declared else checks)
-
-    def evaluation(self, provenance: dict[str, Any]) -> Evaluation:
-        """Compute the numbers and make the document."""
-        found = None
-        if self.counts is not None:
-            found = find(self.setup.question.asked, self.counts, self.samples)
-        return Evaluation(self.document(found, provenance), self.failure, self.bins)
-
-    def samples(self) -> Samples:
-        """Read what the run wrote down."""
-        asked = self.setup.question.asked
-        return read_samples(
-            self.ledger,
-            task=asked.measures.task,
-            n_classes=len(asked.class_names),
-            attributes=asked.grouping.columns,
-            memory=self.setup.memory,
-            bins=self.bins.result(),
-        )
-
-    def _check_sum(self, counts: ConfusionCounts) -> None:
-        n_evaluated = self.state.n_evaluated
-        if n_evaluated == 0:
-            raise DataError(f"{self.setup.where}: none of {self.n_asked} samples can be read")
-        if (counts.n_samples != n_evaluated).any():
-            raise InvalidRunError(f"counts sum to {counts.n_samples}, not {n_evaluated}", check="seen_once")
-        self.n_evaluated = n_evaluated
-
-    def check_labels(self) -> None:
-        """Refuse labels outside the classes; where the classes are the mistake, say that instead."""
-        setup = self.setup
-        labels = setup.source.labels()
-        if labels is None:
-            return
-        try:
-            relabelled(labels, setup.valid, n_classes=setup.n_outputs, where=setup.where)
-        except DataError:
-            with suppress(InvalidRunError, DataError), evaluation_mode(setup.model):
-                probe = self._predict_with(Inference(np.zeros(1, np.uint8)))
-                probe.take(0, next(iterate_batches(setup.source, batch_list(1, 1), workers=0)))
-            raise
-
-    def _predict_with(self, state: Inference) -> Predictor:
-        setup = self.setup
-        return Predictor(
-            setup.model,
-            setup.question.asked.decision,
-            setup.n_outputs,
-            setup.select,
-            setup.device,
-            floating_dtype(setup.model),
-            setup.exclude,
-            state,
-            default_select=setup.default_select,
-            valid=setup.valid,
-            order=setup.order,
-        )
-
-    def document(self, found: Findings | None, provenance: dict[str, Any]) -> EvalResult:
-        """Write down what was found; without findings the run is invalid and holds no number."""
-        setup, state = self.setup, self.state
-        n_samples = self.n_asked if found is None else self.n_evaluated
-        complete = state.inputs.n_items == n_samples
-        return assemble(
-            setup.question,
-            found,
-            n_asked=self.n_asked,
-            n_available=len(setup.source),
-            n_excluded=len(state.unreadable),
-            digests={
-                "data": self.data.hexdigest() if complete else None,
-                "inputs": state.inputs.hexdigest() if complete else None,
-                "weights": setup.weights_sha256,
-            },
-            torch_version=torch.__version__.partition("+")[0],
-            dtype=state.output_dtype,
-            integrity=self.integrity,
-            spec=setup.spec,
-            model={**setup.model_facts, "output_dtype": state.output_dtype or None},
-            data=self._data_facts(),
-            run=self._run_facts(n_samples),
-            provenance=provenance,
-        )
-
-    def _data_facts(self) -> dict[str, Any]:
-        state = self.state
-        return {
-            **self.setup.source.facts(),
-            "n_evaluated": self.n_evaluated,
-            "n_unreadable": len(state.unreadable),
-            "unreadable": [f"{lost.name}: {lost.reason}" for lost in state.unreadable[:100]],
-            "modes": dict(sorted(state.modes.items())),
-            "classes_assumed": self.setup.question.classes_assumed,
-            "input_cast": state.input_cast,
-            "input_statistics": state.statistics.summary(),
-            "n_ties": state.n_ties,
-        }
-
-    def _run_facts(self, n_samples: int) -> dict[str, Any]:
-        return {
-            **self.setup.run,
-            "used_device": str(self.setup.device),
-            "threads": torch.get_num_threads(),
-            "seconds": {"inference": self.seconds},
-            "samples_per_second": n_samples / self.seconds if self.seconds else None,
-        }

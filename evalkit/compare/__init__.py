@@ -27,7 +27,8 @@ from evalkit.rows import Measures, MetricRow, RowKey
 from evalkit.spec import CompareSpec
 
 if TYPE_CHECKING:
-    from evalkit.compare.joined import Overlap, Tables
+    from evalkit.compare.aligned import Overlap
+    from evalkit.compare.joined import Tables
 
 __all__ = ["Pair", "Remarks", "pair", "tables_of"]
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from evalkit.catalogue import METRICS
-from evalkit.compare.joined import Joined, Overlap, Tables, fixed, grouping_of
+from evalkit.compare.aligned import Overlap
+from evalkit.compare.joined import Joined, Tables, fixed, grouping_of
 from evalkit.counts import counter_of
 from evalkit.decide import Decision
 from evalkit.findings import Asked, find

@@ -11,7 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evalkit.compare.shares import MAX_IDS
+from evalkit.compare.aligned import (
+    Overlap,
+    first_ids,
+    in_class_order,
+    positions_of,
+    repeats,
+    taken,
+)
 from evalkit.counts import counter_of
 from evalkit.decide import Decision
 from evalkit.errors import DocumentError
@@ -19,8 +26,6 @@ from evalkit.grouping import Grouping, SliceBy, Slicing, codes_of, combine, slic
 from evalkit.result import EvalResult
 from evalkit.samples import Samples, as_numpy, read_samples
 from evalkit.signature import question
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,52 +54,6 @@ class Joined:
             if wanted in one.names:
                 return np.asarray(one.codes == one.names.index(dict(wanted)))
         return np.zeros(len(self), bool)
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Which samples two runs share, where their data changed between them.
-
-    Attributes:
-        n_common: Samples with the same id and label in both.
-        appeared, gone: Ids that only the candidate, or only the baseline, has; the first 1,000.
-        relabelled: Ids whose label is another one; the first 1,000.
-        counts: How many of these three there are.
-    """
-
-    n_common: int
-    appeared: tuple[str, ...] = ()
-    gone: tuple[str, ...] = ()
-    relabelled: tuple[str, ...] = ()
-    counts: tuple[int, int, int] = (0, 0, 0)
-
-    @property
-    def n_all(self) -> int:
-        """Samples that either run has."""
-        return self.n_common + sum(self.counts)
-
-    @property
-    def share(self) -> float:
-        """How much of all is common."""
-        return self.n_common / self.n_all if self.n_all else 0.0
-
-    @property
-    def text(self) -> str:
-        """``4,981 of 5,000 samples are the same: 12 new, 4 gone, 3 relabelled``."""
-        appeared, gone, relabelled = self.counts
-        of = f"{self.n_common:,} of {self.n_all:,} samples are the same"
-        return f"{of}: {appeared:,} new, {gone:,} gone, {relabelled:,} relabelled"
-
-    def document(self) -> dict[str, Any]:
-        """Return it as a document holds it."""
-        return {
-            "n_common": self.n_common,
-            "n_all": self.n_all,
-            **dict(zip(("n_new", "n_gone", "n_relabelled"), self.counts, strict=True)),
-            "new_ids": list(self.appeared),
-            "gone_ids": list(self.gone),
-            "relabelled_ids": list(self.relabelled),
-        }
 
 
 @dataclass(frozen=True)
@@ -157,8 +116,8 @@ class Tables:
             if self._found.get(True) is not None:
                 return self._found[True]
             new, old, ids = self._read(scores=scores)
-            place = _positions(*ids, where=str(self.paths[1]))
-            old = old if place is None else _taken(old, place)
+            place = positions_of(*ids, where=str(self.paths[1]))
+            old = old if place is None else taken(old, place)
             if new.y_true.shape != old.y_true.shape or not np.array_equal(new.y_true, old.y_true):
                 raise DocumentError(f"{self.paths[1]}: holds other labels than its result")
             self._found[scores] = self._grouped(new, old, ids[0])
@@ -174,7 +133,7 @@ class Tables:
         place = as_numpy(pc.fill_null(pc.index_in(ids[0], value_set=ids[1].combine_chunks()), -1))
         here = np.flatnonzero(place >= 0)
         there = place[here].astype(np.int64)
-        if _repeats(there):
+        if repeats(there):
             raise DocumentError(f"{self.paths[0]}: holds a sample twice")
         same = new.y_true[here] == old.y_true[there]
         same = same.all(axis=1) if same.ndim == 2 else same  # noqa: PLR2004 - (n, L)
@@ -183,13 +142,13 @@ class Tables:
         others = (np.flatnonzero(place < 0), np.flatnonzero(gone), here[~same])
         overlap = Overlap(
             int(same.sum()),
-            appeared=_named(ids[0], others[0]),
-            gone=_named(ids[1], others[1]),
-            relabelled=_named(ids[0], others[2]),
+            appeared=first_ids(ids[0], others[0]),
+            gone=first_ids(ids[1], others[1]),
+            relabelled=first_ids(ids[0], others[2]),
             counts=(len(others[0]), len(others[1]), len(others[2])),
         )
         kept = ids[0].take(pa.array(here[same]))
-        return self._grouped(_taken(new, here[same]), _taken(old, there[same]), kept), overlap
+        return self._grouped(taken(new, here[same]), taken(old, there[same]), kept), overlap
 
     def _read(self, *, scores: bool) -> tuple[Samples, Samples, tuple[Any, Any]]:
         """Return both tables in the candidate's class order, and their ids."""
@@ -205,7 +164,7 @@ class Tables:
         _check(self.candidate, new, self.paths[0])
         _check(self.written, old, self.paths[1])
         names = self.written.class_names
-        return new, _in_order(old, [names.index(name) for name in self.candidate.class_names]), ids
+        return new, in_class_order(old, [names.index(name) for name in self.candidate.class_names]), ids
 
     def _own_columns(self) -> tuple[str, ...]:
         """Return the column of the baseline's units, where its table kept it."""
@@ -297,53 +256,3 @@ def _samples(result: EvalResult, path: Path, *, scores: bool, attributes: Sequen
 def _ids(path: Path) -> pa.ChunkedArray:
     with path.open("rb") as file:
         return pq.ParquetFile(file).read(columns=["sample_id"])["sample_id"]
-
-
-def _named(ids: pa.ChunkedArray, rows: Rows) -> tuple[str, ...]:
-    return tuple(ids.take(pa.array(rows[:MAX_IDS])).to_pylist())
-
-
-def _positions(new: pa.ChunkedArray, old: pa.ChunkedArray, *, where: str) -> Rows | None:
-    """Return where each of the candidate's samples is in the baseline's table; None for the same order."""
-    if len(new) == len(old) and pc.all(pc.equal(new, old)).as_py():
-        return None
-    found = pc.index_in(new, value_set=old.combine_chunks())
-    places = np.asarray(as_numpy(pc.fill_null(found, 0)), np.int64)
-    if found.null_count or len(new) != len(old) or _repeats(places):
-        raise DocumentError(f"{where}: holds other samples than its result")
-    return places
-
-
-def _repeats(places: Rows) -> bool:
-    """Return whether a sample stands twice in a table."""
-    return bool(places.size) and int(np.bincount(places).max()) > 1
-
-
-def _taken(samples: Samples, rows: Rows) -> Samples:
-    """Return some samples, in the order of their rows."""
-
-    def column(values: NDArray[Any] | None) -> Any:
-        return None if values is None else values[rows]
-
-    return Samples(
-        samples.y_true[rows],
-        samples.y_pred[rows],
-        column(samples.scores),
-        samples.probable,
-        log_loss=column(samples.log_loss),
-        brier=column(samples.brier),
-        confidence=column(samples.confidence),
-        true_rank=column(samples.true_rank),
-        attributes={name: values[rows] for name, values in samples.attributes.items()},
-    )
-
-
-def _in_order(samples: Samples, order: list[int]) -> Samples:
-    """Put classes in another order: first the one at ``order[0]``."""
-    if order == sorted(order):
-        return replace(samples, bins={})
-    several = samples.y_true.ndim == 2  # noqa: PLR2004 - (n, L)
-    position = np.argsort(np.array(order))
-    y_true, y_pred = (one[:, order] if several else position[one] for one in (samples.y_true, samples.y_pred))
-    scores = None if samples.scores is None else samples.scores[:, order]
-    return replace(samples, y_true=y_true, y_pred=y_pred, scores=scores, bins={})
