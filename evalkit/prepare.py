@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,13 @@ from evalkit.checkpoints.contract import (
 from evalkit.checkpoints.data import plain_values
 from evalkit.checkpoints.declaration import Declaration, read_declaration, refuse_named_code
 from evalkit.checkpoints.factory import build_model
-from evalkit.checkpoints.library import head_width, is_library, library_entries, library_preprocessing
-from evalkit.checkpoints.loading import LoadedWeights, load_weights
+from evalkit.checkpoints.libraries import library_model, named_library
+from evalkit.checkpoints.library import LibraryModel, head_width
+from evalkit.checkpoints.loading import file_facts, load_weights
 from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
+from evalkit.checkpoints.transformers_models import TransformersModel
+from evalkit.checkpoints.tree import tensor_sets
+from evalkit.checkpoints.trusted import load_trusted
 from evalkit.datasets import Source, check_data, open_source
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.decide import Decision
@@ -49,11 +54,22 @@ _INTEGRITY = {
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A specification whose checkpoint was read and whose classes are known; nothing is built yet."""
+    """A specification whose checkpoint was read and whose classes are known; nothing is built yet.
+
+    Attributes:
+        loaded, checkpoint, contract: As they were found.
+        trusted: Whether the model is what the checkpoint's own code makes of it, instead of a factory's.
+    """
 
     loaded: Loaded
     checkpoint: Checkpoint
     contract: ClassContract
+    trusted: bool = False
+
+    @property
+    def library(self) -> LibraryModel | None:
+        """The library's model that the factory names."""
+        return library_model(self.loaded.spec.model.factory, base=self.loaded.base)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -62,21 +78,40 @@ class Opened:
         return self.contract.names if valid is None else tuple(self.contract.names[k] for k in valid.tolist())
 
 
-def open_specification(loaded: Loaded) -> Opened:
+def open_specification(loaded: Loaded, *, trusted: bool = False) -> Opened:
     """Read the checkpoint as data, take over what it declares, and settle the class names.
+
+    Args:
+        loaded: The specification.
+        trusted: Take the whole model that the file holds, without a factory.
 
     Raises:
         CheckpointError: The file is refused.
         SpecificationError: The factory or the names cannot be found.
     """
-    spec = loaded.spec.model
-    assert spec.checkpoint is not None  # the specification's own check
-    checkpoint = read_checkpoint(loaded.resolve(spec.checkpoint), sha256=spec.sha256)
-    loaded = _with_declaration(_with_stored_preprocessing(loaded, checkpoint), checkpoint)
+    if trusted and loaded.spec.model.factory is not None:
+        raise loaded.source.error(
+            ("model", "factory"), "builds the model: there is no code of the checkpoint to trust"
+        )
+    checkpoint = read_checkpoint(_weights_file(loaded), sha256=loaded.spec.model.sha256)
+    loaded = _with_stored_preprocessing(loaded, checkpoint)
+    loaded = loaded if trusted else _with_declaration(loaded, checkpoint)
     check_data(loaded)
     contract = class_contract(loaded, checkpoint)
     positive_index(loaded, contract.names)
-    return Opened(loaded, checkpoint, contract)
+    return Opened(loaded, checkpoint, contract, trusted)
+
+
+def _weights_file(loaded: Loaded) -> Path:
+    """Return the checkpoint that the specification names, or that comes with a library's model."""
+    declared = loaded.spec.model.checkpoint
+    if declared is not None:
+        return loaded.resolve(declared)
+    library = library_model(loaded.spec.model.factory, base=loaded.base)
+    found = None if library is None else library.weights_file()
+    if found is None:
+        raise loaded.source.error(("model", "checkpoint"), "is required")
+    return found
 
 
 def _with_stored_preprocessing(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:
@@ -95,13 +130,16 @@ def _with_declaration(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:
     spec, declared = loaded.spec, read_declaration(checkpoint)
     images = spec.data.source in ("folder", "table") and not spec.data.features
     if spec.model.factory is None and (declared is None or declared.factory is None):
-        raise loaded.source.error(("model", "factory"), "is required", hint="Say --model module:callable")
+        whole = any(held.module for held in tensor_sets(checkpoint.contents.tree))
+        hint = "Say --model module:callable"
+        hint += "; the file holds a whole model: --trust-checkpoint runs its code instead" if whole else ""
+        raise loaded.source.error(("model", "factory"), "is required", hint=hint)
     if declared is None:
         return loaded
     model: dict[str, Any] = {}
     data: dict[str, Any] = {}
     if spec.model.factory is None:
-        if not is_library(declared.factory or ""):
+        if named_library(declared.factory) is None:
             raise refuse_named_code(declared, checkpoint.path)
         model = {"factory": declared.factory}
     model |= _own_words(spec.model, declared)
@@ -148,10 +186,8 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
     )
     memory = _bytes(loaded)
     torch.manual_seed(spec.run.seed)
-    factory = spec.model.factory or ""
-    model = build_model(factory, _arguments(opened), base=loaded.base)
-    weights = load_weights(model, opened.checkpoint, weights=spec.model.weights)
-    _record_integrity(integrity, weights, pinned=spec.model.sha256 is not None)
+    model, facts = _model(opened)
+    _record_integrity(integrity, opened.checkpoint, pinned=spec.model.sha256 is not None)
     if beside is None:
         source, preprocessing = _open_source(opened, names)
         _check_attributes(loaded, source, asked)
@@ -164,16 +200,17 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
         model=model.to(device),
         weights_sha256=opened.checkpoint.sha256,
         model_facts={
-            "factory": factory,
+            "factory": spec.model.factory,
             **module_facts(model),
             "output": spec.model.output,
             "preprocessing": fed,
             "classes_from": opened.contract.origin,
-            **weights.facts(),
+            **facts,
         },
         source=source,
         where=str(loaded.resolve(spec.data.path)),
         select=spec.model.select,
+        default_select=None if opened.library is None else opened.library.select,
         device=device,
         batch_size=spec.run.batch_size,
         workers=spec.run.workers,
@@ -198,12 +235,25 @@ def _order(loaded: Loaded, source: tuple[str, ...], names: tuple[str, ...]) -> N
     return np.array([names.index(name) for name in source], np.int64)
 
 
+def _model(opened: Opened) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Return the model with its weights, and what a document says about where they come from."""
+    spec, base = opened.loaded.spec.model, opened.loaded.base
+    if opened.trusted:
+        model = load_trusted(opened.checkpoint, base=base, weights=spec.weights)
+        return model, {**file_facts(opened.checkpoint), "trusted_code": True}
+    if isinstance(opened.library, TransformersModel):
+        model, casts = opened.library.load(opened.checkpoint, spec.args)
+        return model, {**file_facts(opened.checkpoint), "casts": casts}
+    model = build_model(spec.factory or "", _arguments(opened), base=base)
+    return model, load_weights(model, opened.checkpoint, weights=spec.weights).facts()
+
+
 def _arguments(opened: Opened) -> dict[str, Any]:
     """Give library models their number of classes; other factories get what the specification says."""
     spec, n_classes = opened.loaded.spec.model, len(opened.contract.names)
-    if not is_library(spec.factory or ""):
+    if opened.library is None or not opened.library.sized_by_classes:
         return spec.args
-    width = head_width(opened.checkpoint.contents.tree)
+    width = head_width(held.tensors for held in tensor_sets(opened.checkpoint.contents.tree))
     if width is not None and width != n_classes and "num_classes" not in spec.args:
         raise ModelError(
             f"the checkpoint's head has {width} outputs, but {n_classes} class names are declared "
@@ -213,18 +263,20 @@ def _arguments(opened: Opened) -> dict[str, Any]:
 
 
 def _open_source(opened: Opened, names: tuple[str, ...]) -> tuple[Source, Preprocessing]:
-    loaded = opened.loaded
-    spec = loaded.spec
-    factory = spec.model.factory or ""
-    known = is_library(factory)
-    library = library_preprocessing(factory) if known else None
-    options = library_entries(factory) if known else []
-    preprocessing = Preprocessing.declared(loaded, library=library, options=options)
+    loaded, library = opened.loaded, opened.library
+    declared = loaded.spec.data.preprocess
+    # What the specification says itself needs nothing of the library.
+    asked = library is not None and declared in (None, "library")
+    preprocessing = Preprocessing.declared(
+        loaded,
+        library=library.preprocessing() if library is not None and asked else None,
+        options=[] if library is None else library.entries(),
+    )
     return open_source(loaded, names, preprocessing), preprocessing
 
 
-def _record_integrity(integrity: IntegrityLog, weights: LoadedWeights, *, pinned: bool) -> None:
-    status, text = _INTEGRITY[weights.checkpoint.integrity]
+def _record_integrity(integrity: IntegrityLog, checkpoint: Checkpoint, *, pinned: bool) -> None:
+    status, text = _INTEGRITY[checkpoint.integrity]
     if pinned:
         status, text = "ok", "the file's sha256 is the pinned one"
     integrity.record("file_integrity", "ok" if status == "ok" else "warn", text)

@@ -18,6 +18,8 @@ settings.load_profile("evalkit")
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="accept the current output as golden")
+    parser.addoption("--fuzz-seed", type=int, default=0, help="seed of the damaged checkpoints")
+    parser.addoption("--fuzz-rounds", type=int, default=2000, help="damaged checkpoints of each format")
 
 
 @pytest.fixture

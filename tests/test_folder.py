@@ -961,4 +961,4 @@ def test_heads_are_found_by_name(name):
 
     with torch.device("meta"):
         model = models.get_model(name, weights=None, num_classes=7)
-    assert head_width(model.state_dict()) == 7
+    assert head_width([model.state_dict()]) == 7

@@ -107,11 +107,6 @@ WRONG = {
     ),
     "source": ("source: npz", "source: webdataset", r"data.source: must be"),
     "task": ("task: multiclass", "task: regression", r"eval.yaml:2: task: must be"),
-    "library": (
-        "model:build",
-        "transformers:dir",
-        r"model.factory: transformers models are not available yet",
-    ),
     "threshold": ("threshold: null", "threshold: 0.5", r"model.threshold: belongs to task: binary"),
     "precision": ("precision: exact", "precision: fast", r"run.precision: 'fast' is not available yet"),
     "batch size": ("batch_size: 256", "batch_size: 0", r"eval.yaml:20: run.batch_size: .*greater than 0"),

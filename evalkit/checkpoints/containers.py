@@ -1,28 +1,33 @@
-"""Recognises a checkpoint by its first bytes and opens it; what is none is refused with its own sentence."""
+"""Recognises a checkpoint by its first bytes; what is none is refused with its own sentence."""
+
+from collections.abc import Callable
 
 from evalkit.checkpoints import legacy_file, zip_file
 from evalkit.checkpoints.data import Contents
 from evalkit.checkpoints.safetensors_file import is_safetensors, open_safetensors
 from evalkit.errors import CheckpointError
-from evalkit.sniff import HEAD_BYTES, foreign
+from evalkit.sniff import foreign
 
 
-def open_container(data: bytes) -> Contents:
-    """Open the whole bytes of a file.
+def recognise(head: bytes, size: int) -> Callable[[bytes], Contents]:
+    """Return what opens the whole bytes of a file; nothing but its beginning was read yet.
+
+    Args:
+        head: The first :data:`evalkit.sniff.HEAD_BYTES` bytes.
+        size: Of the file.
 
     Raises:
-        CheckpointError: It is empty, foreign, or damaged.
-        Exception: Whatever else a damaged pickle provokes; the caller maps it.
+        CheckpointError: It is empty or foreign.
     """
-    if not data:
+    if not head:
         raise CheckpointError("the file is empty")
-    if data.startswith(zip_file.MAGIC):
-        return zip_file.open_zip(data)
-    if legacy_file.is_legacy(data):
-        return legacy_file.open_legacy(data)
-    if is_safetensors(data):
-        return open_safetensors(data)
-    raise _refusal(data[:HEAD_BYTES])
+    if head.startswith(zip_file.MAGIC):
+        return zip_file.open_zip
+    if legacy_file.is_legacy(head):
+        return legacy_file.open_legacy
+    if is_safetensors(head, size):
+        return open_safetensors
+    raise _refusal(head)
 
 
 def _refusal(head: bytes) -> CheckpointError:

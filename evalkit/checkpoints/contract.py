@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.checkpoints.library import is_library, library_class_names
+from evalkit.checkpoints.data import Opaque
+from evalkit.checkpoints.libraries import library_model
 from evalkit.checkpoints.reader import Checkpoint
+from evalkit.checkpoints.tree import children
 from evalkit.classes import check_class_names, names_by_index
 from evalkit.errors import CheckpointError, SpecificationError, listed, nearest, os_reason
 from evalkit.spec import Loaded
@@ -44,13 +46,13 @@ def class_contract(loaded: Loaded, checkpoint: Checkpoint) -> ClassContract:
             ("model", "class_order"), "belongs to names that come from folders (folder:DIR or data)"
         )
     if declared is None:
-        factory = loaded.spec.model.factory or ""
-        found = library_class_names(factory) if is_library(factory) else None
+        library = library_model(loaded.spec.model.factory, base=loaded.base)
+        found = None if library is None else library.class_names()
         if found is None:
             raise loaded.source.error(
                 ("model", "classes"), "is required: nothing names the outputs", hint=_CHOICES
             )
-        return ClassContract(check_class_names(found, where="the library"), "the library's weights entry")
+        return ClassContract(check_class_names(found, where="the library"), "the library's own head")
     if not isinstance(declared, str):
         where = loaded.source.locate(("model", "classes")) + ": model.classes"
         return ClassContract(check_class_names(declared, where=where), "the specification")
@@ -71,23 +73,28 @@ def class_contract(loaded: Loaded, checkpoint: Checkpoint) -> ClassContract:
 
 
 def value_in_checkpoint(checkpoint: Checkpoint, key: str) -> Any:
-    """Return what a checkpoint holds under a dotted key; CheckpointError where it holds nothing."""
+    """Return what a checkpoint holds under a dotted key; CheckpointError where it holds nothing.
+
+    Attributes of objects that were not read (a Namespace, a whole model) are found, too.
+    """
     node: Any = checkpoint.contents.tree
     for part in key.split("."):
-        if not isinstance(node, dict) or part not in node:
-            keys = [str(name) for name in node] if isinstance(node, dict) else []
+        held = children(node)
+        if part not in held:
+            keys = [name for name in held if not name.startswith("_")]
             raise CheckpointError(f"{checkpoint.path}: holds no {key!r}{nearest(part, keys)}")
-        node = node[part]
+        node = held[part]
     return node
 
 
 def names_in_checkpoint(checkpoint: Checkpoint, key: str) -> list[str]:
     """Read names that the checkpoint holds under a dotted key: a list, index to name, or name to index."""
     node = value_in_checkpoint(checkpoint, key)
+    node = node.items if isinstance(node, Opaque) else node
     if isinstance(node, dict):
         try:
             node = names_by_index(node)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise CheckpointError(f"{checkpoint.path}: {key} {error}") from error
     if not isinstance(node, (list, tuple)) or not all(isinstance(name, str) for name in node):
         raise CheckpointError(f"{checkpoint.path}: {key} is no list of names")

@@ -9,10 +9,11 @@ from evalkit.errors import CheckpointError
 Integrity = Literal["crc_verified", "crc_not_recorded", "not_verifiable"]
 
 _ITEM_SIZES = {
-    **dict.fromkeys(("int8", "uint8", "bool", "qint8", "quint8", "float8_e4m3fn", "float8_e5m2"), 1),
-    **dict.fromkeys(("float16", "bfloat16", "int16"), 2),
-    **dict.fromkeys(("float32", "int32", "qint32"), 4),
-    **dict.fromkeys(("float64", "int64", "complex64"), 8),
+    **dict.fromkeys(("int8", "uint8", "bool", "qint8", "quint8"), 1),
+    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"), 1),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
+    **dict.fromkeys(("float32", "int32", "uint32", "qint32"), 4),
+    **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
     "complex128": 16,
 }
 
@@ -43,11 +44,18 @@ class Opaque:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Storage:
-    """Where a tensor's bytes stand: the key of a storage, its element type and length."""
+    """Where a tensor's bytes stand.
+
+    Attributes:
+        key: Of the storage in its file.
+        dtype, numel: Its elements.
+        offset: Where this view of it begins, in elements; only old files have views.
+    """
 
     key: str
     dtype: str
     numel: int
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -78,6 +86,7 @@ class Contents:
         storage: Gives the bytes of a storage.
         opaque: Names of what was not read.
         metadata: Text that the file carries about itself.
+        byteorder: Of the storages.
     """
 
     format: str
@@ -86,6 +95,7 @@ class Contents:
     storage: Callable[[Storage], memoryview]
     opaque: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    byteorder: Literal["little", "big"] = "little"
 
 
 def itemsize(dtype: str) -> int:
@@ -101,7 +111,11 @@ def dtype_name(dtype: object) -> str:
 
 
 def plain_values(node: Any) -> Any:
-    """Return plain values of a file as a specification writes them: tuples as lists."""
+    """Return plain values of a file as a specification writes them: tuples as lists.
+
+    Raises:
+        RecursionError: They hold themselves.
+    """
     if isinstance(node, dict):
         return {str(key): plain_values(value) for key, value in node.items()}
     if hasattr(node, "item") and getattr(node, "size", None) == 1:

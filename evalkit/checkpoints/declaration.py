@@ -12,13 +12,8 @@ import safetensors.torch
 import torch
 
 from evalkit.checkpoints.data import plain_values
-from evalkit.checkpoints.library import (
-    check_library_name,
-    head_width,
-    is_library,
-    library_entries,
-    library_preprocessing,
-)
+from evalkit.checkpoints.libraries import named_library
+from evalkit.checkpoints.library import head_width
 from evalkit.checkpoints.reader import Checkpoint
 from evalkit.classes import check_class_names, name_list
 from evalkit.errors import CheckpointError, OutputError, SpecificationError, listed, os_reason
@@ -49,7 +44,7 @@ class Declaration:
     def flags_to_paste(self) -> str:
         """Return the flags that name code which a file must not name itself."""
         flags = []
-        if self.factory and not is_library(self.factory):
+        if self.factory and named_library(self.factory) is None:
             flags.append(f"--model {self.factory}")
         if isinstance(self.preprocess, str) and self.preprocess != "library":
             flags.append(f"--preprocess {self.preprocess}")
@@ -100,8 +95,9 @@ def save_checkpoint(
 
 
 def _checked_factory(factory: str) -> str:
-    if is_library(factory):
-        check_library_name(factory)
+    library = named_library(factory)
+    if library is not None:
+        library.check()
     elif not _NAMED.fullmatch(factory):
         raise SpecificationError(
             f"factory: expected module:callable, torchvision:NAME or timm:NAME, got {factory!r}"
@@ -114,10 +110,11 @@ def _checked_preprocess(declared: Mapping[str, Any] | str | None, factory: str) 
         plain = plain_values(dict(declared))
         validate_preprocess(plain, where="preprocess")
         return plain
-    if declared == "library" and library_preprocessing(factory) is None:
+    library = named_library(factory)
+    if declared == "library" and (library is None or library.preprocessing() is None):
         raise SpecificationError(
             f"preprocess: the weights entries of {factory} differ, name one in factory",
-            hint=f"One of {listed(library_entries(factory))}",
+            hint=None if library is None else f"One of {listed(library.entries())}",
         )
     named = _NAMED.fullmatch(str(declared)) and not str(declared).startswith("checkpoint:")
     if declared is not None and declared != "library" and not named:
@@ -136,7 +133,7 @@ def _check_rest(model: torch.nn.Module, declared: dict[str, Any]) -> None:
         json.dumps(declared, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise SpecificationError(f"args: cannot be written as JSON: {error}") from error
-    width = head_width(model.state_dict()) if is_library(declared["factory"]) else None
+    width = head_width([model.state_dict()]) if named_library(declared["factory"]) else None
     if width is not None and width != len(declared["classes"]):
         raise SpecificationError(
             f"classes: the model's head has {width} outputs, got {len(declared['classes'])} names"

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from evalkit.checkpoints.library import build_library_model, is_library
+from evalkit.checkpoints.libraries import library_model
+from evalkit.checkpoints.library import built
 from evalkit.errors import ModelError, reason_of
 from evalkit.usercode import find_object, import_path
 
@@ -22,8 +23,9 @@ def build_model(factory: str, args: Mapping[str, Any], *, base: Path) -> torch.n
     Raises:
         ModelError: It cannot be imported, raises, or returns something other than a Module.
     """
-    if is_library(factory):
-        return build_library_model(factory, args)
+    library = library_model(factory, base=base)
+    if library is not None:
+        return built(factory, library, args)
     function = find_object(factory, base=base)
     if not callable(function):
         raise ModelError(f"{factory}: is {_kind(function)}, expected a callable that returns the model")

@@ -13,22 +13,21 @@ _MAGIC_BYTES = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _PROTOCOL = 1001
 
 
-def is_legacy(data: bytes) -> bool:
+def is_legacy(head: bytes) -> bool:
     """Tell by the magic number in the first pickle."""
-    return data.startswith(b"\x80") and _MAGIC_BYTES in data[:32]
+    return head.startswith(b"\x80") and _MAGIC_BYTES in head[:32]
 
 
 def open_legacy(data: bytes) -> Contents:
     """Open a file that :func:`is_legacy`; CheckpointError where it is cut off or inconsistent."""
     stream, reader = io.BytesIO(data), PickleReader()
+    # The third says which machine wrote the file: the storages are little-endian on every one.
     magic, protocol, system = (reader.read(stream) for _ in range(3))
     if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(system, dict):
-        raise CheckpointError(f"legacy format with protocol {protocol}, expected {_PROTOCOL}")
-    if not system.get("little_endian", True):
-        raise CheckpointError("written on a big-endian machine, which is not available yet")
+        raise CheckpointError(f"legacy format of another version than {_PROTOCOL}")
     tree = reader.read(stream)
     keys = reader.read(stream)
-    if not isinstance(keys, list):
+    if not isinstance(keys, list) or not all(isinstance(key, (str, int)) for key in keys):
         raise CheckpointError("the list of storages is damaged")
     spans = _LegacyStorages(memoryview(data), reader.storages)
     spans.place([str(key) for key in keys], stream.tell())

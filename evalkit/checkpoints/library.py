@@ -1,19 +1,19 @@
-"""Models of torchvision and timm by name: always offline, random until the checkpoint is loaded."""
+"""What a library's model is to evalkit: built offline and random, with the facts that its library has."""
 
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from evalkit.checkpoints.data import TensorData
-from evalkit.errors import ModelError, SpecificationError, listed, nearest, reason_of
+from evalkit.errors import ModelError, nearest, reason_of
 
-_LIBRARIES = ("torchvision", "timm")
-_EXTRAS = {"torchvision": "vision", "timm": "timm"}
+_EXTRAS = {"torchvision": "vision", "timm": "timm", "transformers": "transformers"}
 # What training wraps around a model's own keys.
 _PREFIXES = re.compile(r"^((module|model|_orig_mod|net)\.)+")
 _HEAD = re.compile(r"(fc|classifier|classifier\.\d+|head|head\.fc|heads\.head)\.weight")
@@ -34,104 +34,76 @@ class LibraryPreprocessing:
     named: bool
 
 
-def is_library(factory: str) -> bool:
-    """Return whether a factory names a library's model."""
-    return factory.partition(":")[0] in _LIBRARIES
+class LibraryModel(Protocol):
+    """A model that a library knows."""
+
+    @property
+    def sized_by_classes(self) -> bool:
+        """Whether it is built for as many classes as there are names (else for what its files say)."""
+
+    @property
+    def select(self) -> str | None:
+        """Where the scores are in what it returns, unless that is a tensor."""
+
+    def check(self) -> None:
+        """Raise ModelError where the library has no such classifier, or is not installed."""
+
+    def build(self, args: Mapping[str, Any]) -> Any:
+        """Build it, without weights and without downloading anything."""
+
+    def preprocessing(self) -> LibraryPreprocessing | None:
+        """Return what its weights were trained with; None where several of them differ."""
+
+    def entries(self) -> list[str]:
+        """List weights entries that the factory could name, each with what tells it apart."""
+
+    def class_names(self) -> list[str] | None:
+        """Return the names of the library's own head."""
+
+    def weights_file(self) -> Path | None:
+        """Return the checkpoint that comes with it."""
 
 
-def build_library_model(factory: str, args: Mapping[str, Any]) -> torch.nn.Module:
-    """Build ``torchvision:NAME[/WEIGHTS_ENTRY]`` or ``timm:NAME`` without downloading anything.
+def built(factory: str, model: LibraryModel, args: Mapping[str, Any]) -> torch.nn.Module:
+    """Build a library's model.
 
     Raises:
-        ModelError: The extra is not installed, the name is unknown, or the constructor raises.
+        ModelError: The library is not installed, has no such classifier, or raises.
     """
-    check_library_name(factory)
-    library, name, _ = _parts(factory)
-    module = _library(library)
+    model.check()
     try:
-        if library == "timm":
-            model = module.create_model(name, pretrained=False, **args)
-        else:
-            model = module.models.get_model(name, weights=None, **args)
+        module = model.build(args)
     except Exception as error:
         raise ModelError(f"{factory}: raised {reason_of(error)}") from error
-    if not isinstance(model, torch.nn.Module):
+    if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{factory}: is not a torch.nn.Module")
-    return model
+    return module
 
 
-def check_library_name(factory: str) -> None:
-    """Refuse what is no classifier of the library: other models, and places that would be downloaded from.
-
-    Raises:
-        ModelError: The extra is not installed, or the name is unknown.
-    """
-    library, name, _ = _parts(factory)
-    module = _library(library)
-    if library == "timm":
-        known, plain = module.list_models(), name.partition(".")[0]
-    else:
-        known, plain = module.models.list_models(module=module.models), name
-    if plain not in known:
-        raise ModelError(f"{factory}: {library} has no classifier {name!r}{nearest(plain, known)}")
+def imported(library: str) -> ModuleType:
+    """Import a library; ModelError with the extra to install where it is missing."""
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        raise ModelError(
+            f"{library} is not installed", hint=f"pip install 'torch-evalkit[{_EXTRAS[library]}]'"
+        ) from error
 
 
-def library_preprocessing(factory: str) -> LibraryPreprocessing | None:
-    """Return the preprocessing that the factory's weights entry, or timm's configuration, declares.
-
-    None for a torchvision name without a weights entry.
-
-    Raises:
-        SpecificationError: The weights entry is unknown.
-    """
-    library, name, entry = _parts(factory)
-    module = _library(library)
-    if library == "timm":
-        return _timm_preprocessing(module, name)
-    if entry is None:
-        return None
-    transform = _weights_entry(module, name, entry).transforms()
-    return LibraryPreprocessing(transform, " ".join(repr(transform).split()), named=True)
+def check_known(library: str, name: str, known: list[str]) -> None:
+    """Raise ModelError unless a library has a classifier of this name."""
+    if name not in known:
+        raise ModelError(f"{library}:{name}: {library} has no classifier {name!r}{nearest(name, known)}")
 
 
-def library_entries(factory: str) -> list[str]:
-    """List the weights entries of a torchvision model with their sizes and published accuracy."""
-    library, name, _ = _parts(factory)
-    if library != "torchvision":
-        return []
-    lines = []
-    for weights in _library(library).models.get_model_weights(name):
-        transform = weights.transforms()
-        sizes = (
-            f"resize {getattr(transform, 'resize_size', '?')}, crop {getattr(transform, 'crop_size', '?')}"
-        )
-        found = weights.meta.get("_metrics", {}).get("ImageNet-1K", {}).get("acc@1")
-        published = "" if found is None else f", {found} % on ImageNet"
-        lines.append(f"{factory.partition('/')[0]}/{weights.name} ({sizes}{published})")
-    return lines
-
-
-def library_class_names(factory: str) -> list[str] | None:
-    """Return the class names of the library's own head, where a weights entry names them."""
-    library, name, entry = _parts(factory)
-    if library != "torchvision" or entry is None:
-        return None
-    categories = _weights_entry(_library(library), name, entry).meta.get("categories")
-    return None if categories is None else list(categories)
-
-
-def head_width(tree: Any) -> int | None:
-    """Return the outputs of the head in a checkpoint's tree or a state_dict, where its key is a usual one."""
+def head_width(sets: Iterable[Mapping[str, TensorData | torch.Tensor]]) -> int | None:
+    """Return the outputs of the head in a checkpoint's sets of tensors, where its key is a usual one."""
     found: dict[str, set[int]] = {}
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        for key, value in node.items() if isinstance(node, dict) else ():
-            plain = _PREFIXES.sub("", str(key))
-            if isinstance(value, (TensorData, torch.Tensor)) and _HEAD.fullmatch(plain):
+    for tensors in sets:
+        for key, value in tensors.items():
+            plain = _PREFIXES.sub("", key)
+            if len(value.shape) and _HEAD.fullmatch(plain):
                 found.setdefault(plain, set()).add(value.shape[0])
-            elif isinstance(value, dict):
-                waiting.append(value)
     # Of classifier.1 and classifier.4 the last is the head; a plain one goes first.
     last = max(found, key=lambda key: (not re.search(r"\d", key), _numbers(key)), default=None)
     widths = set() if last is None else found[last]
@@ -140,36 +112,3 @@ def head_width(tree: Any) -> int | None:
 
 def _numbers(key: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", key)]
-
-
-def _weights_entry(module: ModuleType, name: str, entry: str) -> Any:
-    weights = module.models.get_model_weights(name)
-    names = [item.name for item in weights]
-    if entry not in names:
-        raise SpecificationError(
-            f"torchvision:{name} has no weights entry {entry!r}{nearest(entry, names)}",
-            hint=f"It has: {listed(names)}",
-        )
-    return weights[entry]
-
-
-def _timm_preprocessing(module: ModuleType, name: str) -> LibraryPreprocessing:
-    data = importlib.import_module("timm.data")
-    config = data.resolve_data_config(module.get_pretrained_cfg(name).to_dict())
-    transform = data.create_transform(**config)
-    return LibraryPreprocessing(transform, " ".join(repr(transform).split()), named="." in name)
-
-
-def _parts(factory: str) -> tuple[str, str, str | None]:
-    library, _, rest = factory.partition(":")
-    name, slash, entry = rest.partition("/")
-    return library, name, entry if slash else None
-
-
-def _library(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ModelError(
-            f"{name} is not installed", hint=f"pip install 'torch-evalkit[{_EXTRAS[name]}]'"
-        ) from error

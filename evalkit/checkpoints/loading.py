@@ -1,6 +1,7 @@
 """Fills a model with the weights of a checkpoint: completely, or not at all."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from torch.nn.parameter import is_lazy
 from evalkit.checkpoints.data import dtype_name
 from evalkit.checkpoints.matching import Weights, find_weights
 from evalkit.checkpoints.reader import Checkpoint
+from evalkit.display import MAX_TEXT, visible
 from evalkit.errors import CheckpointError, ModelError, listed, reason_of
+
+_SHOWN_NAMES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +34,33 @@ class LoadedWeights:
     def facts(self) -> dict[str, object]:
         """Return the facts as they stand in a document."""
         return {
-            "format": self.checkpoint.contents.format,
-            "sha256": self.checkpoint.sha256,
-            "n_bytes": self.checkpoint.n_bytes,
-            "file_integrity": self.checkpoint.integrity,
+            **file_facts(self.checkpoint),
             "weights": self.weights.name or None,
             "prefix": self.weights.prefix or None,
-            "not_read": list(self.checkpoint.contents.opaque),
-            "outside_prefix": list(self.weights.outside),
+            "whole_model": self.weights.module,
+            "outside_prefix": _shortened(self.weights.outside),
             "missing_counters": list(self.weights.missing_counters),
             "casts": self.casts,
         }
+
+
+def file_facts(checkpoint: Checkpoint) -> dict[str, object]:
+    """Return what a document says of the file itself."""
+    return {
+        "format": checkpoint.contents.format,
+        "sha256": checkpoint.sha256,
+        "n_bytes": checkpoint.n_bytes,
+        "file_integrity": checkpoint.integrity,
+        "byteorder": checkpoint.contents.byteorder,
+        "not_read": _shortened(checkpoint.contents.opaque),
+    }
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    """Return names that a file chose, as many as a reader wants to see."""
+    shown = [visible(name) for name in names[:_SHOWN_NAMES]]
+    rest = len(names) - _SHOWN_NAMES
+    return [*shown, f"and {rest} more"] if rest > 0 else shown
 
 
 def load_weights(
@@ -58,27 +78,35 @@ def load_weights(
         ModelError: The model keeps state that no file of tensors could fill.
     """
     path = checkpoint.path
-    _check_model(model)
+    check_filled(model)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     shapes = {key: tuple(value.shape) for key, value in own.items()}
     try:
         found = find_weights(checkpoint.contents.tree, shapes, wanted=weights)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error.message}", hint=error.hint) from error
+        text = visible(error.message, limit=MAX_TEXT)
+        hint = None if error.hint is None else visible(error.hint, limit=MAX_TEXT)
+        raise CheckpointError(f"{path}: {text}", hint=hint) from error
     state = {key: checkpoint.tensor(data, name=key) for key, data in found.tensors.items()}
-    _check_values(path, state)
-    casts = Counter(
-        f"{dtype_name(value.dtype)} -> {dtype_name(own[key].dtype)}"
-        for key, value in state.items()
-        if value.dtype != own[key].dtype
-    )
+    _check_values(path, state, own)
+    casts = _casts((value.dtype, own[key].dtype) for key, value in state.items())
     state |= {key: own[key] for key in found.missing_counters}
     _fill(model, state, path)
-    return LoadedWeights(checkpoint, found, dict(casts))
+    return LoadedWeights(checkpoint, found, casts)
 
 
-def _check_model(model: torch.nn.Module) -> None:
-    """Refuse what no file of tensors could fill completely."""
+def casts_to(state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, int]:
+    """Count the conversions of floating tensors into one type."""
+    return _casts((value.dtype, dtype) for value in state.values() if value.is_floating_point())
+
+
+def _casts(pairs: Iterable[tuple[torch.dtype, torch.dtype]]) -> dict[str, int]:
+    texts = (f"{dtype_name(stored)} -> {dtype_name(own)}" for stored, own in pairs if stored != own)
+    return dict(Counter(texts))
+
+
+def check_filled(model: torch.nn.Module) -> None:
+    """Raise ModelError for what no file of tensors could fill completely."""
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         if is_lazy(value):
             raise ModelError(
@@ -91,20 +119,38 @@ def _check_model(model: torch.nn.Module) -> None:
         raise ModelError(f"the model keeps state that is no tensor ({listed(extra)}), which is not read")
 
 
-def _check_values(path: Path, state: dict[str, torch.Tensor]) -> None:
+def _check_values(path: Path, state: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> None:
+    """Refuse what is no number, and what the model's own types cannot hold."""
     for key, value in state.items():
         if value.is_complex():
             raise CheckpointError(f"{path}: {key} is complex, which is not read")
-    broken = [key for key, value in state.items() if not bool(_finite(value))]
+    check_finite(path, state)
+    lost = [key for key, value in state.items() if not _fits_type(value, own[key].dtype)]
+    if lost:
+        first = f"{dtype_name(state[lost[0]].dtype)} to {dtype_name(own[lost[0]].dtype)}"
+        raise CheckpointError(f"{path}: values would be lost in {first}, the model's type: {listed(lost)}")
+
+
+def check_finite(path: Path, state: dict[str, torch.Tensor]) -> None:
+    """Refuse weights that are no numbers."""
+    broken = [key for key, value in state.items() if not _finite(value)]
     if broken:
         raise CheckpointError(f"{path}: NaN or infinite values in {listed(broken)}")
 
 
-def _finite(value: torch.Tensor) -> torch.Tensor:
+def _finite(value: torch.Tensor) -> bool:
     if not value.is_floating_point():
-        return torch.tensor(data=True)
+        return True
     wide = value if value.element_size() > 1 else value.to(torch.float32)  # float8 has no isfinite
-    return torch.isfinite(wide).all()
+    return bool(torch.isfinite(wide).all())
+
+
+def _fits_type(value: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Return whether a cast keeps every value finite and, into integers, whole."""
+    if value.dtype == dtype:
+        return True
+    cast = value.to(dtype)
+    return _finite(cast) if dtype.is_floating_point else bool((cast.to(value.dtype) == value).all())
 
 
 def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

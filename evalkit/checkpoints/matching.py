@@ -1,16 +1,15 @@
 """Finds which weights of a file are the model's: keys and shapes must be equal, one prefix taken off."""
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.checkpoints.data import Opaque, TensorData
+from evalkit.checkpoints.data import TensorData
+from evalkit.checkpoints.tree import TensorSet, tensor_sets
 from evalkit.errors import CheckpointError, listed
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_MAX_NODES = 2_000_000
 _ROOT = "(the whole file)"
 
 
@@ -24,6 +23,7 @@ class Weights:
         tensors: By the model's own key.
         missing_counters: BatchNorm counters that files of old torch versions do not have.
         outside: Keys of tensors that the prefix does not cover.
+        module: The class, where the file holds a whole model; its code is not used.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Weights:
     tensors: dict[str, TensorData]
     missing_counters: tuple[str, ...]
     outside: tuple[str, ...]
+    module: str | None = None
 
     @property
     def label(self) -> str:
@@ -49,10 +50,10 @@ def find_weights(tree: Any, shapes: Shapes, *, wanted: str | None = None) -> Wei
     Raises:
         CheckpointError: None fits (with the nearest one's differences), or several do.
     """
-    dictionaries = list(_dictionaries(tree))
-    fitting = [weights for name, tensors in dictionaries for weights in _fits(name, tensors, shapes)]
+    held = list(tensor_sets(tree))
+    fitting = [weights for one in held for weights in _fits(one, shapes)]
     if wanted is not None:
-        fitting = _named(fitting, dictionaries, wanted)
+        fitting = _named(fitting, held, wanted)
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -60,7 +61,7 @@ def find_weights(tree: Any, shapes: Shapes, *, wanted: str | None = None) -> Wei
         raise CheckpointError(
             f"{len(fitting)} sets of weights fit the model", hint=f"Choose one: --weights {' | '.join(names)}"
         )
-    raise _nothing_fits(tree, dictionaries, shapes)
+    raise _nothing_fits(held, shapes)
 
 
 def _choice(weights: Weights, fitting: list[Weights]) -> str:
@@ -68,66 +69,23 @@ def _choice(weights: Weights, fitting: list[Weights]) -> str:
     return weights.name if alone and weights.name else weights.label
 
 
-def _named(
-    fitting: list[Weights], dictionaries: list[tuple[str, dict[str, TensorData]]], wanted: str
-) -> list[Weights]:
+def _named(fitting: list[Weights], held: Sequence[TensorSet], wanted: str) -> list[Weights]:
     found = [weights for weights in fitting if wanted in (weights.name, weights.label)]
     if found:
         return found
-    if wanted in (name for name, _ in dictionaries):
+    if wanted in (one.name for one in held):
         others = listed([_choice(weights, fitting) for weights in fitting])
         suffix = f"; what fits: {others}" if fitting else ""
         raise CheckpointError(f"the weights {wanted!r} do not fit the model{suffix}")
-    names = listed([name or _ROOT for name, _ in dictionaries])
+    names = listed([one.name or _ROOT for one in held])
     raise CheckpointError(f"no weights named {wanted!r} in the file, which holds: {names or 'none'}")
 
 
-def _dictionaries(tree: Any) -> Iterator[tuple[str, dict[str, TensorData]]]:
-    """Yield every dictionary that holds tensors under text keys, with its path."""
-    for path, node in _nodes(tree):
-        tensors = {key: value for key, value in _items(node).items() if isinstance(value, TensorData)}
-        if tensors:
-            yield path, tensors
-
-
-def _nodes(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every mapping, list and object with its path, outer ones first; each one once."""
-    waiting = deque([("", tree)])
-    seen: set[int] = set()
-    while waiting:
-        path, node = waiting.popleft()
-        if id(node) in seen or len(seen) > _MAX_NODES:
-            continue
-        seen.add(id(node))
-        yield path, node
-        for key, value in _items(node).items():
-            if isinstance(value, (dict, list, tuple, Opaque)):
-                waiting.append((f"{path}.{key}" if path else key, value))
-
-
-def _items(node: Any) -> dict[str, Any]:
-    if isinstance(node, Opaque):
-        if is_module(node):
-            return {}
-        state = node.state if isinstance(node.state, dict) else {}
-        node = {**dict(enumerate(node.arguments)), **state, **node.items}
-    if isinstance(node, dict):
-        return {str(key): value for key, value in node.items() if isinstance(key, (str, int))}
-    if isinstance(node, (list, tuple)):
-        return {str(index): value for index, value in enumerate(node)}
-    return {}
-
-
-def is_module(node: Any) -> bool:
-    """Return whether an object that was not read is a whole torch module."""
-    return isinstance(node, Opaque) and isinstance(node.state, dict) and "_modules" in node.state
-
-
-def _fits(name: str, tensors: dict[str, TensorData], shapes: Shapes) -> Iterator[Weights]:
+def _fits(held: TensorSet, shapes: Shapes) -> Iterator[Weights]:
     needed = [key for key in shapes if not _is_counter(key, shapes)]
     if not needed:
         return
-    probe = max(needed, key=len)
+    tensors, probe = held.tensors, max(needed, key=len)
     prefixes = [key[: -len(probe)] for key in tensors if key.endswith(probe)]
     for prefix in prefixes:
         if prefix and not prefix.endswith("."):
@@ -138,25 +96,21 @@ def _fits(name: str, tensors: dict[str, TensorData], shapes: Shapes) -> Iterator
             continue
         if all(value.shape == tuple(shapes[key]) for key, value in inside.items()):
             outside = tuple(key for key in tensors if not key.startswith(prefix))
-            yield Weights(name, prefix, inside, tuple(missing), outside)
+            yield Weights(held.name, prefix, inside, tuple(missing), outside, held.module)
 
 
 def _is_counter(key: str, shapes: Shapes) -> bool:
     return key.endswith("num_batches_tracked") and tuple(shapes[key]) == ()
 
 
-def _nothing_fits(
-    tree: Any, dictionaries: list[tuple[str, dict[str, TensorData]]], shapes: Shapes
-) -> CheckpointError:
-    modules = [node.name for _, node in _nodes(tree) if is_module(node)]
-    if modules:
-        return CheckpointError(
-            f"holds a whole model ({modules[0]}), whose loading would run its code",
-            hint="Save model.state_dict() instead; whole models are not available yet",
-        )
-    if not dictionaries:
+def _nothing_fits(held: Sequence[TensorSet], shapes: Shapes) -> CheckpointError:
+    if not held:
         return CheckpointError("holds no weights: no dictionary of tensors in it")
-    name, tensors = max(dictionaries, key=lambda item: _overlap(item[1], shapes))
+    best = max(held, key=lambda one: _overlap(one.tensors, shapes))
+    name, tensors = best.name, best.tensors
+    for key in shapes:
+        if key in best.unread:
+            return CheckpointError(f"{key} is no plain tensor ({best.unread[key]}), which is not read")
     keys = _without_prefix(tensors, shapes)
     problems = {
         "missing": [key for key in shapes if key not in keys],

@@ -10,31 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from evalkit.checkpoints.data import Global, Opaque, Storage, TensorData
-from evalkit.checkpoints.hostile import check_harmless
+from evalkit.checkpoints.data import Global, Opaque, Storage
+from evalkit.checkpoints.hostile import check_harmless, hostile
+from evalkit.checkpoints.rebuilt import KNOWN_CALLS, copied_items, storage_of
+from evalkit.display import visible
 from evalkit.errors import CheckpointError
 
-MAX_INSTRUCTIONS = 20_000_000
-MAX_OPAQUE_NAMES = 10_000
-
-_STORAGE_DTYPES = {
-    "FloatStorage": "float32",
-    "DoubleStorage": "float64",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-    "UntypedStorage": "uint8",
-    "QInt8Storage": "qint8",
-    "QUInt8Storage": "quint8",
-    "QInt32Storage": "qint32",
-    "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128",
-}
+MAX_INSTRUCTIONS = 5_000_000
+MAX_OPAQUE_NAMES = 1_000
+MAX_NAME = 200
 
 _MARK = object()
 
@@ -46,10 +30,12 @@ class PickleReader:
     Attributes:
         opaque: The names of everything that was not read, in order of appearance.
         storages: The element type of every storage that was mentioned, by key.
+        left: How many instructions and copied items may still come: the time and memory that they cost.
     """
 
     opaque: dict[str, None] = field(default_factory=dict)
     storages: dict[str, str] = field(default_factory=dict)
+    left: int = MAX_INSTRUCTIONS
 
     def read(self, stream: Any) -> Any:
         """Interpret the pickle at the stream's position and leave the stream behind its end.
@@ -63,8 +49,14 @@ class PickleReader:
     def note(self, name: str) -> Opaque:
         """Record and return an object that is not read."""
         if len(self.opaque) < MAX_OPAQUE_NAMES:
-            self.opaque[name] = None
+            self.opaque[visible(name, limit=MAX_NAME)] = None
         return Opaque(name)
+
+    def spend(self, n: int) -> None:
+        """Count what was done, so that no file makes it endless."""
+        self.left -= n
+        if self.left < 0:
+            raise CheckpointError(f"more than {MAX_INSTRUCTIONS:,} pickle instructions")
 
 
 class _Machine:
@@ -76,9 +68,8 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, stream: Any) -> Any:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count > MAX_INSTRUCTIONS:
-                raise CheckpointError(f"more than {MAX_INSTRUCTIONS} pickle instructions")
+        for opcode, argument, _ in pickletools.genops(stream):
+            self.reader.spend(1)
             if opcode.name == "STOP":
                 return self.stack.pop()
             handler = _HANDLERS.get(opcode.name)
@@ -122,8 +113,14 @@ class _Machine:
         target = self.stack[-1]
         items = target.items if isinstance(target, Opaque) else target
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if isinstance(items, dict) and isinstance(key, (str, int, float, bytes, tuple)):
+            # Other keys are left out: the hash of a deep tuple alone can crash the interpreter.
+            if isinstance(items, dict) and isinstance(key, (str, int, float, bytes)):
                 items[key] = value
+
+    def dictionary(self, _: Any) -> None:
+        pairs = self.pop_mark()
+        self.push({})
+        self.set_items(pairs)
 
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -136,6 +133,8 @@ class _Machine:
 
     def stack_global(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise CheckpointError("a global whose name is no text")
         self.push(Global(f"{module}.{name}"))
 
     def reduce(self, _: Any) -> None:
@@ -162,6 +161,8 @@ class _Machine:
     def build(self, _: Any) -> None:
         state = self.stack.pop()
         target = self.stack[-1]
+        if isinstance(target, Global):
+            raise hostile(f"change {visible(target.name)} itself")
         if isinstance(target, Opaque):
             check_harmless(target.name)
             target.state = state
@@ -171,15 +172,20 @@ class _Machine:
         name = function.name if isinstance(function, (Global, Opaque)) else type(function).__name__
         check_harmless(name)
         given = arguments if isinstance(arguments, tuple) else ()
-        known = _KNOWN_CALLS.get(name)
-        if known is not None and (value := known(self, *given)) is not None:
-            return value
+        for argument in given:
+            if isinstance(argument, Global):  # handed to something that would call it
+                check_harmless(argument.name)
+        known = KNOWN_CALLS.get(name)
+        if known is not None:
+            self.reader.spend(copied_items(given))
+            if (value := known(*given)) is not None:
+                return value
         opaque = self.reader.note(_class_name(name, given))
         opaque.arguments = given
         return opaque
 
     def persistent(self, _: Any) -> None:
-        value = _storage(self.stack.pop())
+        value = storage_of(self.stack.pop())
         if isinstance(value, Storage):
             self.reader.storages[value.key] = value.dtype
         self.push(value)
@@ -193,104 +199,6 @@ def _class_name(name: str, arguments: tuple[Any, ...]) -> str:
             check_harmless(first.name)
             return first.name
     return name
-
-
-def _storage(identifier: Any) -> Any:
-    """Turn torch's persistent id ``("storage", type, key, location, numel, …)`` into a Storage."""
-    if not isinstance(identifier, tuple) or not identifier:
-        raise CheckpointError("a persistent id that torch does not write")
-    if identifier[0] == "module":  # legacy files carry the source of a whole model's classes
-        return identifier[1]
-    kind, storage_type, key, _, numel, *view = identifier
-    if kind != "storage" or not isinstance(numel, int) or any(part is not None for part in view):
-        raise CheckpointError("a storage description that torch does not write")
-    name = storage_type.name if isinstance(storage_type, (Global, Opaque)) else str(storage_type)
-    dtype = _STORAGE_DTYPES.get(name.rpartition(".")[2], name)
-    return Storage(str(key), dtype, numel)
-
-
-def _tensor(
-    storage: Any, offset: Any, shape: Any, stride: Any, dtype: str | None = None
-) -> TensorData | None:
-    if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
-        return None
-    numbers = (offset, *shape, *stride)
-    if any(not isinstance(number, int) or number < 0 for number in numbers) or len(shape) != len(stride):
-        raise CheckpointError("a tensor with an impossible shape or stride")
-    return TensorData(storage, dtype or storage.dtype, offset, shape, stride)
-
-
-def _rebuild_tensor(_: _Machine, storage: Any, offset: Any, shape: Any, stride: Any, *more: Any) -> Any:
-    # The last of (requires_grad, hooks, metadata) says that the values are to be negated or conjugated.
-    metadata = more[2] if len(more) > 2 else None  # noqa: PLR2004
-    return None if metadata else _tensor(storage, offset, shape, stride)
-
-
-def _rebuild_tensor_v3(
-    _: _Machine,
-    storage: Any,
-    offset: Any,
-    shape: Any,
-    stride: Any,
-    _grad: Any,
-    _hooks: Any,
-    dtype: Any,
-    *__: Any,
-) -> Any:
-    name = dtype.name.rpartition(".")[2] if isinstance(dtype, Global) else None
-    return _tensor(storage, offset, shape, stride, name)
-
-
-def _first(_: _Machine, value: Any = None, *__: Any) -> Any:
-    return value
-
-
-def _from_type(
-    machine: _Machine, function: Any = None, _type: Any = None, arguments: Any = (), *__: Any
-) -> Any:
-    value = machine.call(function, arguments)
-    return value if isinstance(value, TensorData) else None
-
-
-def _dict(_: _Machine, pairs: Any = (), *__: Any) -> Any:
-    if isinstance(pairs, dict):
-        return dict(pairs)
-    if isinstance(pairs, (list, tuple)):
-        items = [pair for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2]  # noqa: PLR2004
-        return {key: value for key, value in items if isinstance(key, (str, int))}
-    return {}
-
-
-def _default_dict(_: _Machine, *__: Any) -> Any:
-    return {}
-
-
-def _items(_: _Machine, items: Any = (), *__: Any) -> Any:
-    return list(items) if isinstance(items, (list, tuple)) else []
-
-
-def _size(_: _Machine, items: Any = (), *__: Any) -> Any:
-    return tuple(items) if isinstance(items, (list, tuple)) else None
-
-
-_KNOWN_CALLS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _dict,
-    "collections.Counter": _dict,
-    "collections.defaultdict": _default_dict,
-    "builtins.dict": _dict,
-    "__builtin__.dict": _dict,
-    "builtins.list": _items,
-    "builtins.set": _items,
-    "builtins.frozenset": _items,
-    "__builtin__.set": _items,
-    "torch.Size": _size,
-    "torch._utils._rebuild_tensor": _rebuild_tensor,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
-    "torch._utils._rebuild_parameter": _first,
-    "torch._utils._rebuild_parameter_with_state": _first,
-    "torch._tensor._rebuild_from_type_v2": _from_type,
-}
 
 
 def _constant(value: Any) -> Callable[[_Machine, Any], None]:
@@ -325,7 +233,7 @@ _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
     "APPENDS": lambda machine, _: machine.append(machine.pop_mark()),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "DICT": lambda machine, _: machine.push(_dict(machine, _paired(machine.pop_mark()))),
+    "DICT": _Machine.dictionary,
     "SETITEM": lambda machine, _: machine.set_items(_last_two(machine)),
     "SETITEMS": lambda machine, _: machine.set_items(machine.pop_mark()),
     "EMPTY_SET": lambda machine, _: machine.push([]),
@@ -353,7 +261,3 @@ _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
 def _last_two(machine: _Machine) -> list[Any]:
     value, key = machine.stack.pop(), machine.stack.pop()
     return [key, value]
-
-
-def _paired(items: list[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(items[::2], items[1::2], strict=True))

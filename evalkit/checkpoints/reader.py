@@ -1,35 +1,45 @@
-"""Reads a checkpoint file as data, once, from one descriptor: hashed, recognised, checked, never executed."""
+"""Reads a checkpoint as data, once, from one descriptor: recognised, hashed, checked, never executed."""
 
 import hashlib
+import os
 import stat
-import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
-from evalkit.checkpoints.containers import open_container
-from evalkit.checkpoints.data import Contents, Integrity, TensorData, itemsize
+from evalkit.checkpoints.containers import recognise
+from evalkit.checkpoints.data import Contents, Integrity, TensorData
+from evalkit.checkpoints.shards import MAX_INDEX_BYTES, digest_of, is_index, join, weight_map
+from evalkit.checkpoints.tensors import tensor_of
+from evalkit.display import MAX_TEXT, visible
 from evalkit.errors import CheckpointError, os_reason
+from evalkit.sniff import HEAD_BYTES
 
 MAX_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A file that was read.
+    """A file that was read, or an index and the files that it names.
 
     Attributes:
         path: Where it was.
-        sha256: Of all its bytes.
+        sha256: Of all its bytes; of several files :func:`evalkit.checkpoints.shards.digest_of`.
         n_bytes: Its size.
         contents: Its tree and storages.
+        data: Its bytes; empty for several files.
     """
 
     path: Path
     sha256: str
     n_bytes: int
     contents: Contents
+    data: bytes = field(default=b"", repr=False)
 
     @property
     def integrity(self) -> Integrity:
@@ -40,71 +50,104 @@ class Checkpoint:
         """Return one tensor of the file; it shares the file's memory and must not be written to.
 
         Raises:
-            CheckpointError: It reaches outside its storage, or is an expanded view.
+            CheckpointError: It reaches outside its storage, is an expanded view, or of a type not read.
         """
-        try:
-            return _strided(data, self.contents.storage(data.storage))
-        except CheckpointError as error:
-            raise CheckpointError(f"{self.path}: {name}: {error.message}", hint=error.hint) from error
+        with _located(self.path, name):
+            return tensor_of(data, self.contents.storage(data.storage), byteorder=self.contents.byteorder)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file's bytes, their digest, and what they hold; of an index nothing but the text."""
+
+    data: bytes
+    sha256: str
+    contents: Contents | None
 
 
 def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint:
     """Read a checkpoint.
 
     Args:
-        path: ``.pt`` or ``.pth`` (zip or legacy) or ``.safetensors``; recognised by content, not by name.
+        path: ``.pt`` or ``.pth`` (zip or legacy), ``.safetensors``, or the ``.index.json`` of several such
+            files; recognised by content, not by name.
         sha256: Refuse the file unless its digest is this one.
 
     Raises:
         CheckpointError: For everything that can be wrong with a file.
     """
-    data = _read_bytes(path)
-    digest = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and digest != sha256.lower():
-        raise CheckpointError(f"{path}: sha256 is {digest}, the specification pins {sha256.lower()}")
-    try:
-        contents = open_container(data)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error.message}", hint=error.hint) from error
-    except Exception as error:
-        # A damaged pickle can provoke any exception of the standard library.
-        raise CheckpointError(f"{path}: the file is damaged ({type(error).__name__})") from error
-    return Checkpoint(path, digest, len(data), contents)
+    file = _read(path, MAX_BYTES)
+    if file.contents is None:
+        checkpoint = _read_shards(path, file)
+    else:
+        checkpoint = Checkpoint(path, file.sha256, len(file.data), file.contents, file.data)
+    if sha256 is not None and checkpoint.sha256 != sha256.lower():
+        raise CheckpointError(
+            f"{path}: sha256 is {checkpoint.sha256}, the specification pins {sha256.lower()}"
+        )
+    return checkpoint
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_shards(path: Path, index: _File) -> Checkpoint:
+    with _located(path):
+        files = weight_map(index.data)
+    shards: dict[str, Contents] = {}
+    digests, size = {path.name: index.sha256}, len(index.data)
+    for name in sorted(set(files.values())):
+        shard = _read(path.with_name(name), MAX_BYTES - size)
+        if shard.contents is None:
+            raise CheckpointError(f"{path}: names the index {name} as a file of weights")
+        shards[name], digests[name] = shard.contents, shard.sha256
+        size += len(shard.data)
+    with _located(path):
+        return Checkpoint(path, digest_of(digests), size, join(files, shards))
+
+
+def _read(path: Path, limit: int) -> _File:
+    with _located(path), _open(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(HEAD_BYTES)
+        if is_index(head):
+            data = head + file.read(MAX_INDEX_BYTES)
+            return _File(data, hashlib.sha256(data).hexdigest(), None)
+        opener = recognise(head, size)
+        if size > limit:
+            raise CheckpointError(f"larger than {MAX_BYTES >> 30} GiB")
+        file.seek(0)
+        data = file.read(size)
+        with ThreadPoolExecutor(1) as pool:  # the digest costs as much as the rest: on the other core
+            digest = pool.submit(lambda: hashlib.sha256(data).hexdigest())
+            contents = opener(data)
+        return _File(data, digest.result(), contents)
+
+
+def _open(path: Path) -> BinaryIO:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # before opening: a FIFO would wait for a writer
-            raise CheckpointError(f"{path}: is not a file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            raise CheckpointError("is not a file", hint=_indices(path))
+        return path.open("rb")
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {os_reason(error)}") from error
-    if len(data) > MAX_BYTES:
-        raise CheckpointError(f"{path}: larger than {MAX_BYTES >> 30} GiB")
-    return data
+        raise CheckpointError(f"cannot be read: {os_reason(error)}") from error
 
 
-def _strided(data: TensorData, raw: memoryview) -> torch.Tensor:
-    size, dtype = itemsize(data.dtype), getattr(torch, data.dtype)
-    if data.dtype.startswith(("qint", "quint")):
-        raise CheckpointError("is quantized, which is not read")
-    available = len(raw) // size
-    if data.storage.numel * itemsize(data.storage.dtype) > len(raw):
-        raise CheckpointError("its storage is shorter than the file says")
-    numel, last = 1, data.offset
-    for extent, stride in zip(data.shape, data.stride, strict=True):
-        numel *= extent
-        last += (extent - 1) * stride
-    if numel == 0:
-        return torch.empty(data.shape, dtype=dtype)
-    if numel > available or last >= available:
-        raise CheckpointError("reaches outside its storage")
-    flat = _flat(raw[: available * size], dtype)
-    return flat.as_strided(data.shape, data.stride, data.offset)
+def _indices(path: Path) -> str | None:
+    found = sorted(path.glob("*.index.json")) if path.is_dir() else []
+    return f"Name the index: {found[0]}" if found else None
 
 
-def _flat(raw: memoryview, dtype: torch.dtype) -> torch.Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given buffer is not writable")
-        return torch.frombuffer(raw, dtype=dtype)
+@contextmanager
+def _located(path: Path, name: str = "the file") -> Iterator[None]:
+    """Name the file, and a tensor of it, in every refusal; whatever else goes wrong inside is one, too."""
+    where = str(path) if name == "the file" else f"{path}: {name}"
+    try:
+        yield
+    except CheckpointError as error:
+        # The words may hold names that the file chose.
+        raise CheckpointError(
+            f"{where}: {visible(error.message, limit=MAX_TEXT)}", hint=error.hint
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{where}: cannot be read: {os_reason(error)}") from error
+    except Exception as error:
+        # A damaged pickle can provoke any exception of the standard library.
+        raise CheckpointError(f"{path}: {name} is damaged ({type(error).__name__})") from error

@@ -18,19 +18,30 @@ _DTYPES = {
     "BF16": "bfloat16",
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
     "I64": "int64",
     "I32": "int32",
     "I16": "int16",
     "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
     "U8": "uint8",
     "BOOL": "bool",
+    "C64": "complex64",
 }
 
 
-def is_safetensors(data: bytes) -> bool:
-    """Tell by the header's length in the first 8 bytes and the JSON that follows."""
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    return data[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{" and length < max(len(data), _MAX_HEADER)
+def is_safetensors(head: bytes, size: int) -> bool:
+    """Tell by the header's length in the first 8 bytes and the JSON that follows.
+
+    Args:
+        head: The file's first bytes.
+        size: Of the whole file.
+    """
+    length = int.from_bytes(head[:_LENGTH_BYTES], "little")
+    return head[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{" and length < max(size, _MAX_HEADER)
 
 
 def open_safetensors(data: bytes) -> Contents:
@@ -43,13 +54,16 @@ def open_safetensors(data: bytes) -> Contents:
         entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call] # the library has no types
     except (ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"a damaged safetensors file ({error})") from error
+    view = memoryview(data)[8 + length :]
     parts: dict[str, memoryview] = {}
     tree: dict[str, TensorData] = {}
     for name, entry in entries:
         shape, dtype = tuple(entry["shape"]), _DTYPES.get(entry["dtype"], entry["dtype"])
-        numel = math.prod(shape)
-        parts[name] = memoryview(entry["data"])
-        tree[name] = TensorData(Storage(name, dtype, numel), dtype, 0, shape, _contiguous(shape))
+        # The library has checked the ranges; what it copied is not kept.
+        begin, end = header[name]["data_offsets"]
+        parts[name] = view[begin:end]
+        storage = Storage(name, dtype, math.prod(shape))
+        tree[name] = TensorData(storage, dtype, 0, shape, _contiguous(shape))
     return Contents(
         "safetensors", "not_verifiable", tree, lambda storage: parts[storage.key], (), _texts(header)
     )

@@ -24,8 +24,9 @@ def open_zip(data: bytes) -> Contents:
     parts = {name: _entry_bytes(data, info) for name, info in entries.items()}
     integrity = _verify_crcs(entries, parts)
     root = _archive_root(entries)
-    if bytes(parts.get(f"{root}byteorder", b"little")) != b"little":
-        raise CheckpointError("written on a big-endian machine, which is not available yet")
+    byteorder = bytes(parts.get(f"{root}byteorder", b"little"))
+    if byteorder not in (b"little", b"big"):
+        raise CheckpointError("its entry byteorder is neither little nor big")
     reader = PickleReader()
     tree = reader.read(io.BytesIO(parts[f"{root}data.pkl"]))
 
@@ -35,7 +36,14 @@ def open_zip(data: bytes) -> Contents:
             raise CheckpointError(f"{name} is missing from the file")
         return parts[name]
 
-    return Contents("zip", integrity, tree, storage, tuple(reader.opaque))
+    return Contents(
+        "zip",
+        integrity,
+        tree,
+        storage,
+        tuple(reader.opaque),
+        byteorder="big" if byteorder == b"big" else "little",
+    )
 
 
 def _check_entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
@@ -82,9 +90,17 @@ def _verify_crcs(entries: dict[str, zipfile.ZipInfo], parts: dict[str, memoryvie
 
 def _refuse_programs(names: list[str]) -> None:
     if any("/code/" in name or name.endswith("constants.pkl") for name in names):
-        raise CheckpointError("a TorchScript file, which is a program; save model.state_dict() instead")
+        raise CheckpointError(
+            "a TorchScript file, which is a program",
+            hint="Where it was made: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt'), and name "
+            "the factory with --model",
+        )
     if any(name.endswith((".json", "archive_format")) for name in names):
-        raise CheckpointError("a torch.export file, which is a program; save model.state_dict() instead")
+        raise CheckpointError(
+            "a torch.export file, which is a program",
+            hint="Where it was made: torch.save(torch.export.load(FILE).state_dict, 'weights.pt'), and name "
+            "the factory with --model",
+        )
 
 
 def _archive_root(names: Iterable[str]) -> str:

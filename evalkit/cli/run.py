@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 _FLAGS = {
     "--name": ("name", True, "Name of the run."),
     "--task": ("task", True, "binary, multiclass or multilabel."),
-    "--model": ("model.factory", True, "module:callable, torchvision:NAME[/WEIGHTS] or timm:NAME."),
+    "--model": (
+        "model.factory",
+        True,
+        "module:callable, torchvision:NAME[/WEIGHTS], timm:NAME or transformers:DIR.",
+    ),
     "--model-args": ("model.args", False, "Keyword arguments of the factory, as {key: value}."),
     "--checkpoint": ("model.checkpoint", True, "The weights: .pt, .pth or .safetensors."),
     "--weights": ("model.weights", True, "Which set of weights, where the checkpoint holds several."),
@@ -77,6 +81,9 @@ def _with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--write-spec", type=click.Path(path_type=Path), help="Save what was asked for as a file.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples; judges nothing.")
 @click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
+@click.option(
+    "--trust-checkpoint", is_flag=True, help="Run the code of a checkpoint that holds a whole model."
+)
 @click.option("--strict", is_flag=True, help="A warning is a failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -93,6 +100,7 @@ def command(
     write_spec: Path | None,
     limit: int | None,
     allow_same_model: bool,
+    trust_checkpoint: bool,
     strict: bool,
     as_json: bool,
     quiet: bool,
@@ -110,7 +118,7 @@ def command(
         from evalkit.measure import measure  # noqa: PLC0415 - torch, not for --help
         from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
 
-        opened = open_specification(loaded)
+        opened = open_specification(loaded, trusted=trust_checkpoint)
         older = _open_older(loaded)
         terms = Terms(
             plan_gates(

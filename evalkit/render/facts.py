@@ -1,7 +1,7 @@
 """Facts about model, data, run and provenance as pairs of finished strings."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.display import MAX_TEXT, visible
@@ -24,7 +24,9 @@ def model_facts(result: EvalResult) -> Facts:
         ("Checkpoint", spec.get("checkpoint")),
         ("Format", model.get("format")),
         ("SHA-256", model.get("sha256")),
+        ("Byte order", "big" if model.get("byteorder") == "big" else None),
         ("Weights taken", model.get("weights")),
+        ("Whole model", model.get("whole_model")),
         ("Prefix taken off", model.get("prefix")),
         ("Keys outside the prefix", _joined(model.get("outside_prefix"))),
         ("Not read from the file", _joined(model.get("not_read"))),
@@ -34,6 +36,18 @@ def model_facts(result: EvalResult) -> Facts:
         ("Returns", model.get("output")),
         ("Decides by", decision),
     )
+
+
+def code_words(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say whose code a checkpoint that holds a whole model was loaded with."""
+    if model.get("trusted_code"):
+        return (
+            "The checkpoint's own code was run (--trust-checkpoint): the file was not read as data alone.",
+        )
+    whole = model.get("whole_model")
+    if whole:
+        return (f"The checkpoint holds a whole model ({visible(str(whole))}): its code was not used.",)
+    return ()
 
 
 def data_facts(result: EvalResult) -> Facts:

@@ -2,6 +2,7 @@
 
 from evalkit.display import MAX_TEXT, visible
 from evalkit.errors import listed
+from evalkit.render.facts import code_words
 from evalkit.render.terms import Terms
 from evalkit.render.words import accuracy_words
 from evalkit.result import EvalResult
@@ -63,7 +64,8 @@ def summary(result: EvalResult) -> str:
 
 def notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
     """Return what is good to know."""
-    found = [visible(text, limit=MAX_TEXT) for text in verdict.notes] if verdict else []
+    found = list(code_words(result.model))
+    found += [visible(text, limit=MAX_TEXT) for text in verdict.notes] if verdict else []
     if result.partial is not None:
         found.append(f"Partial: {result.partial.limit} of {result.partial.of} samples were evaluated.")
     data = result.data

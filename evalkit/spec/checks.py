@@ -10,7 +10,6 @@ from evalkit.rules import DROP_JUDGES, LIMIT_JUDGES
 from evalkit.spec.schema import GateSpec, PreprocessSpec, SliceSpec, Specification, ThresholdFrom
 from evalkit.spec.source import KeyPath, SourceMap
 
-_LATER_FACTORIES = ("transformers:",)
 _COMPARING = ("max_drop", "min_gain")
 
 
@@ -81,14 +80,11 @@ def _percent_hint(limit: float, upper: float | None) -> str:
 
 def check_values(spec: Specification, source: SourceMap) -> None:
     """Refuse what a specification says that contradicts itself or that this version cannot act on."""
-    factory = spec.model.factory or ""
-    if factory.startswith(_LATER_FACTORIES):
-        raise source.error(("model", "factory"), f"{factory.split(':')[0]} models are not available yet")
     if "samples" in spec.metrics.averages and spec.task != "multilabel":
         raise source.error(("metrics", "averages"), "samples belongs to task: multilabel")
     check_slices(spec.data.slices, ("data", "slices"), source)
     _check_valid(spec, source)
-    if spec.model.checkpoint is None:
+    if spec.model.checkpoint is None and not (spec.model.factory or "").startswith("transformers:"):
         raise source.error(("model", "checkpoint"), "is required")
     _check_threshold(spec, source)
     _check_preprocess(spec, source)

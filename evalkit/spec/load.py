@@ -161,10 +161,13 @@ def load_specification(
 
 
 def _default_name(data: dict[str, Any]) -> str:
-    """Name a run without a file after its checkpoint."""
-    model = data.get("model")
-    checkpoint = model.get("checkpoint") if isinstance(model, dict) else None
-    return Path(checkpoint).stem if isinstance(checkpoint, str) else "model"
+    """Name a run without a file after its checkpoint, or the folder that its model comes from."""
+    block = data.get("model")
+    model = block if isinstance(block, dict) else {}
+    if isinstance(model.get("checkpoint"), str):
+        return Path(model["checkpoint"]).stem
+    library, _, folder = str(model.get("factory")).partition(":")
+    return Path(folder).name or "model" if library == "transformers" else "model"
 
 
 def load_gate_file(path: Path, *, changes: dict[str, Any] | None = None) -> tuple[GateFile, SourceMap]:

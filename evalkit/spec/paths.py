@@ -9,6 +9,7 @@ from evalkit.errors import SpecificationError
 from evalkit.provenance import portable_path, without_home
 
 _KEYS = (
+    ("model", "factory"),
     ("model", "checkpoint"),
     ("model", "classes"),
     ("data", "path"),
@@ -17,7 +18,8 @@ _KEYS = (
     ("", "baseline"),
     ("baseline", "checkpoint"),
 )
-_FOLDER = "folder:"
+# A path that follows a word; of factories no other value is a path.
+_PREFIX = re.compile(r"folder:|transformers:")
 # Values of path keys that name no path.
 _NOT_A_PATH = re.compile(r"(checkpoint:|git:).*|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.DOTALL)
 # Words of single keys: a folder of such a name is written ./data.
@@ -43,7 +45,10 @@ def rebased(key: str, value: Any, *, start: Path, base: Path) -> Any:
         return {**value, "checkpoint": inner}
     if not isinstance(value, str) or _VARIABLE.search(value) or value == _WORDS.get(key):
         return value
-    prefix = _FOLDER if value.startswith(_FOLDER) else ""
+    match = _PREFIX.match(value)
+    prefix = match[0] if match else ""
+    if key == "model.factory" and not prefix:
+        return value
     rest = value.removeprefix(prefix)
     if not prefix and _NOT_A_PATH.fullmatch(rest) and not (start / rest).exists():
         return value
