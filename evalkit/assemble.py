@@ -6,6 +6,7 @@ from typing import Any
 
 from evalkit.findings import Asked, Findings
 from evalkit.integrity import IntegrityLog
+from evalkit.permutation import Permutation, suspected_permutation
 from evalkit.result import EvalResult, Partial
 from evalkit.signature import signature
 
@@ -51,6 +52,7 @@ def assemble(
     """Build the document; without findings it is an invalid run and holds no number."""
     numbers = {"counts": None, "metrics": ()} if found is None else found.fields()
     asked, grouping = question.asked, question.asked.grouping
+    permuted = None if found is None else _record_order(integrity, asked, found)
     n_samples = n_asked if found is None else found.n_samples
     return EvalResult.model_construct(
         name=question.name,
@@ -80,8 +82,20 @@ def assemble(
         spec=spec,
         integrity=integrity.rows(),
         model=model,
-        data=data,
+        data=data if permuted is None else {**data, "suspected_order": dict(permuted.mapping)},
         run=run,
         provenance=provenance,
         **numbers,
     )
+
+
+def _record_order(integrity: IntegrityLog, asked: Asked, found: Findings) -> Permutation | None:
+    """Record whether another order of the classes is suspected; label sets have no order to exchange."""
+    if asked.decision.task == "multilabel":
+        return None
+    permuted = suspected_permutation(found.counts, asked.class_names)
+    if permuted is None:
+        integrity.ok(["class_order"])
+    else:
+        integrity.record("class_order", "warn", str(permuted))
+    return permuted

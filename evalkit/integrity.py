@@ -13,6 +13,7 @@ CHECKS = {
     "finite_outputs": "no output is NaN or infinite",
     "probabilities": "declared probabilities lie in [0, 1] and sum to 1",
     "seen_once": "every sample was seen exactly once, and the counts sum to n",
+    "class_order": "no other order of the classes would make far more right",
     "model_unchanged": "parameters and buffers are the same before and after",
 }
 

@@ -12,7 +12,7 @@ import torch
 from evalkit.assemble import assemble
 from evalkit.binned import ClassBins
 from evalkit.counts import ConfusionCounts, counter_of
-from evalkit.datasets import Batch
+from evalkit.datasets import Batch, Inputs
 from evalkit.digests import DataDigest
 from evalkit.errors import DataError, InvalidRunError
 from evalkit.findings import Findings, find
@@ -26,6 +26,7 @@ from evalkit.inference import (
     iterate_batches,
     relabelled,
 )
+from evalkit.inference.anatomy import anatomy, few
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
 from evalkit.ledger import LedgerWriter, open_ledger
@@ -78,6 +79,7 @@ class Run:
         self._counter: Any = counter_of(asked.measures.task, len(asked.class_names))
         self._predictor = self._predict_with(self.state)
         self._before = ""
+        self._few: Inputs = ()
         self._writer: LedgerWriter | None = None
         self.opened = ExitStack()
 
@@ -120,6 +122,8 @@ class Run:
         """Run one batch; the counts come from the same arrays that go to the ledger."""
         if self.failure is not None:
             return
+        if not self._few and len(batch.index):
+            self._few = few(batch.inputs)
         start = self.clock()
         try:
             found = self._predictor.take(position, batch)
@@ -247,11 +251,20 @@ class Run:
             dtype=state.output_dtype,
             integrity=self.integrity,
             spec=setup.spec,
-            model={**setup.model_facts, "output_dtype": state.output_dtype or None},
+            model={
+                **setup.model_facts,
+                "output_dtype": state.output_dtype or None,
+                "architecture": None if found is None else self._architecture(),
+            },
             data=self._data_facts(),
             run=self._run_facts(n_samples),
             provenance=provenance,
         )
+
+    def _architecture(self) -> dict[str, Any]:
+        """Look at the layers once everything is counted: nothing that this does can change a number."""
+        setup = self.setup
+        return anatomy(setup.model, self._few, setup.device, floating_dtype(setup.model))
 
     def _data_facts(self) -> dict[str, Any]:
         state = self.state

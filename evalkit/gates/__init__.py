@@ -104,7 +104,10 @@ def judge(
     )
     said = Remarks() if compared is None else compared.remarks
     narrow = [(check.advisory, text) for check in checks if (text := _too_narrow(check)) is not None]
-    warnings = (*said.warnings, *(text for advisory, text in narrow if not advisory))
+    order = (
+        f"{row.detail}." for row in result.integrity if row.check == "class_order" and row.status == "warn"
+    )
+    warnings = (*order, *said.warnings, *(text for advisory, text in narrow if not advisory))
     return Verdict(
         name=result.name,
         outcome=worst(checks, warned=strict and bool(warnings)),

@@ -12,6 +12,8 @@ from evalkit.render.curves import curve_charts
 from evalkit.render.explorer import Explorer, explorer_view
 from evalkit.render.facts import Facts, data_facts, model_facts, provenance_facts, reproduce, run_facts
 from evalkit.render.heading import STATE_WORDS, heading, notices, state_of, summary
+from evalkit.render.layers import COLUMNS as LAYER_COLUMNS
+from evalkit.render.layers import LayersView, layers_view
 from evalkit.render.matrix import Matrix, matrix_view
 from evalkit.render.pictures import GroupView, gallery_view
 from evalkit.render.redact import COMMON_LISTS, FLIP_LISTS
@@ -73,6 +75,8 @@ class ReportView:
     support: Chart | None
     data: Facts
     model: Facts
+    layers: LayersView | None
+    layer_columns: tuple[str, ...]
     integrity: tuple[IntegrityView, ...]
     run: Facts
     provenance: Facts
@@ -118,6 +122,8 @@ def report_view(
         support=_support(result),
         data=data_facts(result),
         model=model_facts(result),
+        layers=layers_view(result.model),
+        layer_columns=LAYER_COLUMNS,
         integrity=integrity_views(result),
         run=run_facts(result),
         provenance=provenance_facts(result),

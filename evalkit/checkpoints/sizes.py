@@ -1,0 +1,126 @@
+"""Output sizes and receptive fields of convolutions and pooling, one dimension at a time; no torch.
+
+Dilation is torch's: 1 means that the kernel's elements are neighbours. Texts that write "D = 0" for no
+dilation count the gaps instead; their D is this dilation minus one.
+
+>>> conv_output_size(224, 7, stride=2, padding=3)
+112
+>>> pool_output_size(112, 3, stride=2, ceil_mode=True)
+56
+>>> conv_transpose_output_size(7, 4, stride=2, padding=1)
+14
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+def conv_output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+    """Return the output size of a convolution.
+
+    floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
+
+    Args:
+        size: Of the input along this dimension, in elements.
+        kernel: Elements of the kernel.
+        stride: Step between outputs.
+        padding: Added on each side.
+        dilation: Distance between the kernel's elements; 1 is none, as torch defines it.
+
+    Raises:
+        ValueError: The kernel is larger than the padded input, or an argument is out of range.
+
+    Source: torch.nn.Conv2d.
+    """
+    _check(size=size, kernel=kernel, stride=stride, dilation=dilation)
+    return _positive((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+
+
+def pool_output_size(
+    size: int,
+    kernel: int,
+    *,
+    stride: int | None = None,
+    padding: int = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+) -> int:
+    """Return the output size of max pooling, or with dilation 1 of average pooling.
+
+    Args:
+        size, kernel, padding, dilation: As of :func:`conv_output_size`.
+        stride: Step between outputs; by default the kernel.
+        ceil_mode: Round up instead of down; a window that would begin in the right padding is left out.
+
+    Raises:
+        ValueError: The kernel is larger than the padded input, or an argument is out of range.
+
+    Source: torch.nn.MaxPool2d, torch.nn.AvgPool2d.
+    """
+    step = kernel if stride is None else stride
+    _check(size=size, kernel=kernel, stride=step, dilation=dilation)
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    n = (room + (step - 1 if ceil_mode else 0)) // step + 1
+    if ceil_mode and (n - 1) * step >= size + padding:
+        n -= 1
+    return _positive(n)
+
+
+def conv_transpose_output_size(
+    size: int, kernel: int, *, stride: int = 1, padding: int = 0, output_padding: int = 0, dilation: int = 1
+) -> int:
+    """Return the output size of a transposed convolution.
+
+    (size - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1: the input size of a
+    convolution with the same numbers, of which output_padding picks one.
+
+    Args:
+        size, kernel, stride, padding, dilation: As of :func:`conv_output_size`.
+        output_padding: Added on one side of the output.
+
+    Raises:
+        ValueError: Nothing is left of the output, or an argument is out of range.
+
+    Source: torch.nn.ConvTranspose2d.
+    """
+    _check(size=size, kernel=kernel, stride=stride, dilation=dilation)
+    return _positive((size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How much of the input one element sees along one dimension.
+
+    Attributes:
+        size: Elements of the input, as if it went on for ever (padding counts).
+        jump: How far the fields of two neighbours are apart, in elements of the input.
+    """
+
+    size: int = 1
+    jump: Fraction = Fraction(1)
+
+    def through(self, kernel: int, *, stride: int = 1, dilation: int = 1) -> "Field":
+        """Return the field behind a convolution or pooling: size + dilation (kernel - 1) jump."""
+        grown = self.size + dilation * (kernel - 1) * self.jump
+        return Field(-(-grown.numerator // grown.denominator), self.jump * stride)
+
+    def through_transposed(self, kernel: int, *, stride: int = 1, dilation: int = 1) -> "Field":
+        """Return the field behind a transposed convolution, of whose taps every stride-th meets an input."""
+        neighbours = -(-(dilation * (kernel - 1) + 1) // stride)
+        return Field(self.through(neighbours).size, self.jump / stride)
+
+    def joined(self, other: "Field") -> "Field":
+        """Return the field of what both go into; around the same centre it is the larger one."""
+        return Field(max(self.size, other.size), max(self.jump, other.jump))
+
+
+def _check(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {number}")
+
+
+def _positive(size: int) -> int:
+    if size < 1:
+        raise ValueError(f"the output would have {size} elements")
+    return size

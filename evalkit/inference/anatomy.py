@@ -1,0 +1,42 @@
+"""The layer table of a model, looked at with a few of the very samples that it was evaluated on."""
+
+from typing import Any
+
+import torch
+
+from evalkit.checkpoints.architecture import inspect_architecture
+from evalkit.datasets import Inputs
+from evalkit.errors import reason_of
+from evalkit.inference.batches import moved
+from evalkit.inference.mode import evaluation_mode
+
+# Two, not one: a model that squeezes its output would lose the batch with the rest.
+N_SAMPLES = 2
+MAX_LAYERS = 2_000
+
+
+def few(inputs: Inputs) -> Inputs:
+    """Return a copy of the first samples, which later passes cannot change."""
+    if isinstance(inputs, dict):
+        return {name: value[:N_SAMPLES].clone() for name, value in inputs.items()}
+    return tuple(value[:N_SAMPLES].clone() for value in inputs)
+
+
+def anatomy(
+    model: torch.nn.Module, inputs: Inputs, device: torch.device, dtype: torch.dtype | None
+) -> dict[str, Any]:
+    """Return the layer table as a document holds it; ``not_available`` with a reason where there is none.
+
+    Args:
+        model: As it was evaluated; given back as it was found, random state included.
+        inputs: Of a few samples.
+        device, dtype: Where the model is, and its floating type.
+    """
+    fed = moved(few(inputs), device, dtype)  # copied again: tensors of inference mode take no change in place
+    try:
+        with torch.random.fork_rng(devices=[]), evaluation_mode(model):
+            found = inspect_architecture(model, fed).facts()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code, after the numbers are known
+        return {"not_available": reason_of(error)}
+    layers = found["layers"]
+    return {**found, "n_layers": len(layers), "layers": layers[:MAX_LAYERS]}
