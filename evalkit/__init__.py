@@ -1,25 +1,32 @@
 """Evaluate trained PyTorch classifiers: how good, how sure, and may it ship?"""
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Accumulator", "EvalResult", "__version__", "evaluate", "save_checkpoint", "score"]
+_ROOMS = {
+    "Accumulator": "api",
+    "EvalResult": "api",
+    "conv_output_size": "checkpoints.sizes",
+    "conv_transpose_output_size": "checkpoints.sizes",
+    "evaluate": "api",
+    "pool_output_size": "checkpoints.sizes",
+    "save_checkpoint": "checkpoints.declaration",
+    "score": "api",
+}
 
-_IN_API = frozenset({"Accumulator", "EvalResult", "evaluate", "score"})
+__all__ = [  # noqa: PLE0604 - the keys above are text
+    "__version__",
+    *_ROOMS,
+]
 
 
 def __getattr__(name: str) -> Any:
     """Load the public names on first use, so that ``import evalkit`` imports no third party."""
-    if name == "save_checkpoint":
-        from evalkit.checkpoints import declaration  # noqa: PLC0415
-
-        return declaration.save_checkpoint
-    if name not in _IN_API:
+    if name not in _ROOMS:
         raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
-    from evalkit import api  # noqa: PLC0415
-
-    return getattr(api, name)
+    return getattr(import_module(f"evalkit.{_ROOMS[name]}"), name)
 
 
 def __dir__() -> list[str]:

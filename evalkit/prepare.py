@@ -93,7 +93,7 @@ def open_specification(loaded: Loaded, *, trusted: bool = False) -> Opened:
         raise loaded.source.error(
             ("model", "factory"), "builds the model: there is no code of the checkpoint to trust"
         )
-    checkpoint = read_checkpoint(_weights_file(loaded), sha256=loaded.spec.model.sha256)
+    checkpoint = read_weights_file(loaded)
     loaded = _with_stored_preprocessing(loaded, checkpoint)
     loaded = loaded if trusted else _with_declaration(loaded, checkpoint)
     check_data(loaded)
@@ -102,8 +102,12 @@ def open_specification(loaded: Loaded, *, trusted: bool = False) -> Opened:
     return Opened(loaded, checkpoint, contract, trusted)
 
 
+def read_weights_file(loaded: Loaded) -> Checkpoint:
+    """Read the checkpoint that the specification names, or that comes with a library's model."""
+    return read_checkpoint(_weights_file(loaded), sha256=loaded.spec.model.sha256)
+
+
 def _weights_file(loaded: Loaded) -> Path:
-    """Return the checkpoint that the specification names, or that comes with a library's model."""
     declared = loaded.spec.model.checkpoint
     if declared is not None:
         return loaded.resolve(declared)
@@ -241,25 +245,60 @@ def _model(opened: Opened) -> tuple[torch.nn.Module, dict[str, Any]]:
     if opened.trusted:
         model = load_trusted(opened.checkpoint, base=base, weights=spec.weights)
         return model, {**file_facts(opened.checkpoint), "trusted_code": True}
-    if isinstance(opened.library, TransformersModel):
-        model, casts = opened.library.load(opened.checkpoint, spec.args)
-        return model, {**file_facts(opened.checkpoint), "casts": casts}
-    model = build_model(spec.factory or "", _arguments(opened), base=base)
-    return model, load_weights(model, opened.checkpoint, weights=spec.weights).facts()
-
-
-def _arguments(opened: Opened) -> dict[str, Any]:
-    """Give library models their number of classes; other factories get what the specification says."""
-    spec, n_classes = opened.loaded.spec.model, len(opened.contract.names)
-    if opened.library is None or not opened.library.sized_by_classes:
-        return spec.args
-    width = head_width(held.tensors for held in tensor_sets(opened.checkpoint.contents.tree))
-    if width is not None and width != n_classes and "num_classes" not in spec.args:
+    n_classes, origin = len(opened.contract.names), opened.contract.origin
+    width = _width(opened.checkpoint)
+    sized = opened.library is not None and opened.library.sized_by_classes
+    if sized and width not in (None, n_classes) and "num_classes" not in spec.args:
         raise ModelError(
-            f"the checkpoint's head has {width} outputs, but {n_classes} class names are declared "
-            f"({opened.contract.origin})"
+            f"the checkpoint's head has {width} outputs, but {n_classes} class names are declared ({origin})"
         )
-    return {"num_classes": n_classes, **spec.args}
+    return filled_model(
+        opened.checkpoint,
+        spec.factory or "",
+        spec.args,
+        weights=spec.weights,
+        base=base,
+        n_classes=n_classes,
+    )
+
+
+def filled_model(
+    checkpoint: Checkpoint,
+    factory: str,
+    args: dict[str, Any],
+    *,
+    weights: str | None,
+    base: Path,
+    n_classes: int | None = None,
+) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Build a model and load a checkpoint into it.
+
+    Args:
+        checkpoint: The file.
+        factory, args, weights: As of a specification.
+        base: Where the factory's module is looked for first.
+        n_classes: What a library's model is built for, by default what the checkpoint's head has.
+
+    Returns:
+        The model, and what a document says about where its weights come from.
+
+    Raises:
+        ModelError, CheckpointError: It cannot be built, or the weights do not fit.
+    """
+    library = library_model(factory, base=base)
+    if isinstance(library, TransformersModel):
+        model, casts = library.load(checkpoint, args)
+        return model, {**file_facts(checkpoint), "casts": casts}
+    n_classes = n_classes or _width(checkpoint)
+    # Library models are told their number of classes; other factories get what the specification says.
+    if library is not None and n_classes is not None:
+        args = {"num_classes": n_classes, **args}
+    model = build_model(factory, args, base=base)
+    return model, load_weights(model, checkpoint, weights=weights).facts()
+
+
+def _width(checkpoint: Checkpoint) -> int | None:
+    return head_width(held.tensors for held in tensor_sets(checkpoint.contents.tree))
 
 
 def _open_source(opened: Opened, names: tuple[str, ...]) -> tuple[Source, Preprocessing]:

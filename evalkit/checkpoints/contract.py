@@ -1,6 +1,7 @@
 """The class contract: which name each output of the model has, and where the names come from."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,14 @@ from typing import Any
 from evalkit.checkpoints.data import Opaque
 from evalkit.checkpoints.libraries import library_model
 from evalkit.checkpoints.reader import Checkpoint
-from evalkit.checkpoints.tree import children
+from evalkit.checkpoints.tree import children, nodes, path_of
 from evalkit.classes import check_class_names, names_by_index
 from evalkit.errors import CheckpointError, SpecificationError, listed, nearest, os_reason
 from evalkit.spec import Loaded
 
+_USUAL_KEYS = frozenset(
+    "classes class_names class_to_idx idx_to_class id2label label2id label_names categories".split()
+)
 _NUMBER_LIKE = re.compile(r"[-+]?\d")
 _CHOICES = "Say --classes folder:TRAINING_DIR, --classes checkpoint:KEY, or --classes FILE (one name a line)"
 
@@ -49,8 +53,10 @@ def class_contract(loaded: Loaded, checkpoint: Checkpoint) -> ClassContract:
         library = library_model(loaded.spec.model.factory, base=loaded.base)
         found = None if library is None else library.class_names()
         if found is None:
+            held = names_held(checkpoint)
+            known = f"Say --classes checkpoint:{next(iter(held))}" if held else _CHOICES
             raise loaded.source.error(
-                ("model", "classes"), "is required: nothing names the outputs", hint=_CHOICES
+                ("model", "classes"), "is required: nothing names the outputs", hint=known
             )
         return ClassContract(check_class_names(found, where="the library"), "the library's own head")
     if not isinstance(declared, str):
@@ -99,6 +105,18 @@ def names_in_checkpoint(checkpoint: Checkpoint, key: str) -> list[str]:
     if not isinstance(node, (list, tuple)) or not all(isinstance(name, str) for name in node):
         raise CheckpointError(f"{checkpoint.path}: {key} is no list of names")
     return list(node)
+
+
+def names_held(checkpoint: Checkpoint) -> dict[str, list[str]]:
+    """Return the class names that a checkpoint holds under one of their usual keys, by dotted key."""
+    found: dict[str, list[str]] = {}
+    for way, node in nodes(checkpoint.contents.tree):
+        for key in _USUAL_KEYS & children(node).keys():
+            path = path_of((way, key))
+            with suppress(CheckpointError):
+                names = names_in_checkpoint(checkpoint, path)
+                found |= {path: names} if len(names) > 1 else {}
+    return found
 
 
 def class_folders(root: Path) -> list[str]:

@@ -133,12 +133,13 @@ def _check_values(path: Path, state: dict[str, torch.Tensor], own: dict[str, tor
 
 def check_finite(path: Path, state: dict[str, torch.Tensor]) -> None:
     """Refuse weights that are no numbers."""
-    broken = [key for key, value in state.items() if not _finite(value)]
+    broken = [key for key, value in state.items() if not is_finite(value)]
     if broken:
         raise CheckpointError(f"{path}: NaN or infinite values in {listed(broken)}")
 
 
-def _finite(value: torch.Tensor) -> bool:
+def is_finite(value: torch.Tensor) -> bool:
+    """Return whether every value of a tensor is a number; integers are."""
     if not value.is_floating_point():
         return True
     wide = value if value.element_size() > 1 else value.to(torch.float32)  # float8 has no isfinite
@@ -150,7 +151,7 @@ def _fits_type(value: torch.Tensor, dtype: torch.dtype) -> bool:
     if value.dtype == dtype:
         return True
     cast = value.to(dtype)
-    return _finite(cast) if dtype.is_floating_point else bool((cast.to(value.dtype) == value).all())
+    return is_finite(cast) if dtype.is_floating_point else bool((cast.to(value.dtype) == value).all())
 
 
 def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

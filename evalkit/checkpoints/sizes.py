@@ -13,6 +13,7 @@ dilation count the gaps instead; their D is this dilation minus one.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
 
 
 def conv_output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
@@ -105,9 +106,14 @@ class Field:
         return Field(-(-grown.numerator // grown.denominator), self.jump * stride)
 
     def through_transposed(self, kernel: int, *, stride: int = 1, dilation: int = 1) -> "Field":
-        """Return the field behind a transposed convolution, of whose taps every stride-th meets an input."""
-        neighbours = -(-(dilation * (kernel - 1) + 1) // stride)
-        return Field(self.through(neighbours).size, self.jump / stride)
+        """Return the field behind a transposed convolution: the largest, since outputs differ by place.
+
+        An output meets every (stride / g)-th tap, g being the common divisor of stride and dilation; their
+        inputs are dilation / g apart.
+        """
+        shared = gcd(stride, dilation)
+        taps = -(-kernel * shared // stride)
+        return Field(self.through(taps, dilation=dilation // shared).size, self.jump / stride)
 
     def joined(self, other: "Field") -> "Field":
         """Return the field of what both go into; around the same centre it is the larger one."""

@@ -53,7 +53,7 @@ def tensor_sets(tree: Any) -> Iterator[TensorSet]:
                 for key, value in held.items()
                 if isinstance(value, Opaque) and value.name.startswith(_REBUILT)
             }
-            yield TensorSet(_path(way), tensors, module, unread)
+            yield TensorSet(path_of(way), tensors, module, unread)
 
 
 def nodes(tree: Any) -> Iterator[tuple[Way, Any]]:
@@ -75,7 +75,8 @@ def nodes(tree: Any) -> Iterator[tuple[Way, Any]]:
                 waiting.append(((way, key), value, depth + 1))
 
 
-def _path(way: Way) -> str:
+def path_of(way: Way) -> str:
+    """Return a way as a dotted path."""
     parts = []
     while way is not None:
         way, key = way

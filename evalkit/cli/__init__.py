@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "Render a run's report again, from its documents.",
     "gate": "Judge a run again, from its documents.",
     "compare": "Two runs on the same samples, side by side.",
+    "inspect": "What a checkpoint holds, and the layers of its model.",
     "index": "One page over many runs.",
     "plan": "What drops the samples can show, and gates to start from.",
     "bless": "Make a run the baseline that later ones are compared with.",
