@@ -63,12 +63,12 @@ def test_settings():
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (nn.BatchNorm2d(3), "uses its running statistics; in train mode the batch's own, and moves them"),
-        (nn.BatchNorm2d(3, track_running_stats=False), "uses the batch's in eval mode, too"),
-        (nn.InstanceNorm2d(3, track_running_stats=True), "in train mode each sample's own"),
-        (nn.Dropout(0.25), "in train mode drops 25 %"),
+        (nn.BatchNorm2d(3), "running statistics; train mode the batch's, and moves them"),
+        (nn.BatchNorm2d(3, track_running_stats=False), "the batch's in eval mode, too"),
+        (nn.InstanceNorm2d(3, track_running_stats=True), "train mode each sample's"),
+        (nn.Dropout(0.25), "identity; train mode drops 25 %"),
         (nn.MultiheadAttention(8, 2, dropout=0.1), "drops 10 % inside"),
-        (nn.RReLU(), "in train mode a random one"),
+        (nn.RReLU(), "train mode a random one"),
     ],
 )
 def test_what_eval_mode_changes(module, words):
@@ -190,7 +190,7 @@ def test_strange_models():
     )
     assert (found.n_parameters, found.n_trainable) == (20 + 12 + 9, 12 + 9)
     view = layers_view({"architecture": found.facts()})
-    assert "by formula 2 x 6 x 6" in view.rows[0][3]
+    assert "by formula 2x6x6" in view.rows[0][3]
     assert any("differ: odd" in note for note in view.notes)
     assert any("not called" in note for note in view.notes)
 

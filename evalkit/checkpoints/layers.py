@@ -172,19 +172,19 @@ def eval_effect(module: nn.Module) -> str | None:
     if isinstance(module, (_BatchNorm, _InstanceNorm)):
         return _statistics(module, of_sample=isinstance(module, _InstanceNorm))
     if isinstance(module, _DROPOUT):
-        return f"passes everything; in train mode drops {module.p * 100:g} %"
+        return f"identity; train mode drops {module.p * 100:g} %"
     if type(module).__name__ in _RANDOM:
-        return "passes everything; in train mode drops at random"
+        return "identity; train mode drops at random"
     dropout = getattr(module, "dropout", 0)
     if isinstance(module, (nn.MultiheadAttention, nn.RNNBase)) and dropout:
-        return f"passes everything; in train mode drops {dropout * 100:g} % inside"
-    return "a fixed slope; in train mode a random one" if isinstance(module, nn.RReLU) else None
+        return f"drops nothing; train mode drops {dropout * 100:g} % inside"
+    return "fixed slope; train mode a random one" if isinstance(module, nn.RReLU) else None
 
 
 def _statistics(module: _BatchNorm | _InstanceNorm, *, of_sample: bool) -> str | None:
     if module.running_mean is not None:
         whose = "each sample's" if of_sample else "the batch's"
-        return f"uses its running statistics; in train mode {whose} own, and moves them"
+        return f"running statistics; train mode {whose}, and moves them"
     if of_sample:
         return None
-    return "nothing: it has no running statistics and uses the batch's in eval mode, too"
+    return "nothing: no running statistics, so the batch's in eval mode, too"

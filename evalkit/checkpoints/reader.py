@@ -3,8 +3,8 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,17 +29,22 @@ class Checkpoint:
 
     Attributes:
         path: Where it was.
-        sha256: Of all its bytes; of several files :func:`evalkit.checkpoints.shards.digest_of`.
         n_bytes: Its size.
         contents: Its tree and storages.
+        digest: The SHA-256, computed on another core while the model is built.
         data: Its bytes; empty for several files.
     """
 
     path: Path
-    sha256: str
     n_bytes: int
     contents: Contents
+    digest: Future[str]
     data: bytes = field(default=b"", repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Of all its bytes; of several files :func:`evalkit.checkpoints.shards.digest_of`."""
+        return self.digest.result()
 
     @property
     def integrity(self) -> Integrity:
@@ -61,7 +66,7 @@ class _File:
     """One file's bytes, their digest, and what they hold; of an index nothing but the text."""
 
     data: bytes
-    sha256: str
+    digest: Future[str]
     contents: Contents | None
 
 
@@ -80,7 +85,7 @@ def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint:
     if file.contents is None:
         checkpoint = _read_shards(path, file)
     else:
-        checkpoint = Checkpoint(path, file.sha256, len(file.data), file.contents, file.data)
+        checkpoint = Checkpoint(path, len(file.data), file.contents, file.digest, file.data)
     if sha256 is not None and checkpoint.sha256 != sha256.lower():
         raise CheckpointError(
             f"{path}: sha256 is {checkpoint.sha256}, the specification pins {sha256.lower()}"
@@ -92,15 +97,17 @@ def _read_shards(path: Path, index: _File) -> Checkpoint:
     with _located(path):
         files = weight_map(index.data)
     shards: dict[str, Contents] = {}
-    digests, size = {path.name: index.sha256}, len(index.data)
+    digests, size = {path.name: index.digest}, len(index.data)
     for name in sorted(set(files.values())):
         shard = _read(path.with_name(name), MAX_BYTES - size)
         if shard.contents is None:
             raise CheckpointError(f"{path}: names the index {name} as a file of weights")
-        shards[name], digests[name] = shard.contents, shard.sha256
+        shards[name], digests[name] = shard.contents, shard.digest
         size += len(shard.data)
     with _located(path):
-        return Checkpoint(path, digest_of(digests), size, join(files, shards))
+        joined = join(files, shards)
+    digest = _aside(lambda: digest_of({name: one.result() for name, one in digests.items()}))
+    return Checkpoint(path, size, joined, digest)
 
 
 def _read(path: Path, limit: int) -> _File:
@@ -109,16 +116,25 @@ def _read(path: Path, limit: int) -> _File:
         head = file.read(HEAD_BYTES)
         if is_index(head):
             data = head + file.read(MAX_INDEX_BYTES)
-            return _File(data, hashlib.sha256(data).hexdigest(), None)
+            return _File(data, _digest(data), None)
         opener = recognise(head, size)
         if size > limit:
             raise CheckpointError(f"larger than {MAX_BYTES >> 30} GiB")
         file.seek(0)
         data = file.read(size)
-        with ThreadPoolExecutor(1) as pool:  # the digest costs as much as the rest: on the other core
-            digest = pool.submit(lambda: hashlib.sha256(data).hexdigest())
-            contents = opener(data)
-        return _File(data, digest.result(), contents)
+        return _File(data, _digest(data), opener(data))
+
+
+def _digest(data: bytes) -> Future[str]:
+    return _aside(lambda: hashlib.sha256(data).hexdigest())
+
+
+def _aside(compute: Callable[[], str]) -> Future[str]:
+    """Compute in a thread of its own: hashing takes longer than reading, and waits for nobody."""
+    pool = ThreadPoolExecutor(1)
+    found = pool.submit(compute)
+    pool.shutdown(wait=False)
+    return found
 
 
 def _open(path: Path) -> BinaryIO:

@@ -13,9 +13,11 @@ COLUMNS = (
     "Output",
     "Receptive field",
     "Parameters",
+    "Training",
     "FLOPs",
     "In eval mode",
 )
+NUMERIC = frozenset({"Parameters", "FLOPs"})
 _SHORT = {"kernel_size": "kernel", "output_size": "output"}
 _READING = (
     "Shapes of one sample, observed; where the formula of a layer gives another one, both stand there. "
@@ -73,7 +75,6 @@ def _notes(layers: Sequence[Mapping[str, Any]], n_all: Any) -> tuple[str, ...]:
 
 def _row(layer: Mapping[str, Any]) -> tuple[str, ...]:
     trainable = layer.get("trainable")
-    parameters = f"{_number(layer.get('n_parameters'))} {trainable}" if trainable else ""
     field = layer.get("receptive_field")
     return tuple(
         visible(cell, limit=MAX_TEXT) if cell else ""
@@ -83,7 +84,8 @@ def _row(layer: Mapping[str, Any]) -> tuple[str, ...]:
             _settings(layer.get("settings")),
             _output(layer),
             str(field) if isinstance(field, str) else _shape(field),
-            parameters,
+            _number(layer.get("n_parameters")) if trainable else "",
+            str(trainable or ""),
             _number(layer.get("flops")) if layer.get("flops") else "",
             str(layer.get("in_eval") or ""),
         )
@@ -114,7 +116,7 @@ def _settings(settings: Any) -> str:
 
 
 def _shape(numbers: Any) -> str:
-    return " x ".join(str(number) for number in numbers) if isinstance(numbers, (list, tuple)) else ""
+    return "x".join(str(number) for number in numbers) if isinstance(numbers, (list, tuple)) else ""
 
 
 def _number(value: Any) -> str:

@@ -13,7 +13,7 @@ from evalkit.render.explorer import Explorer, explorer_view
 from evalkit.render.facts import Facts, data_facts, model_facts, provenance_facts, reproduce, run_facts
 from evalkit.render.heading import STATE_WORDS, heading, notices, state_of, summary
 from evalkit.render.layers import COLUMNS as LAYER_COLUMNS
-from evalkit.render.layers import LayersView, layers_view
+from evalkit.render.layers import NUMERIC, LayersView, layers_view
 from evalkit.render.matrix import Matrix, matrix_view
 from evalkit.render.pictures import GroupView, gallery_view
 from evalkit.render.redact import COMMON_LISTS, FLIP_LISTS
@@ -77,6 +77,7 @@ class ReportView:
     model: Facts
     layers: LayersView | None
     layer_columns: tuple[str, ...]
+    layer_numbers: frozenset[str]
     integrity: tuple[IntegrityView, ...]
     run: Facts
     provenance: Facts
@@ -124,6 +125,7 @@ def report_view(
         model=model_facts(result),
         layers=layers_view(result.model),
         layer_columns=LAYER_COLUMNS,
+        layer_numbers=NUMERIC,
         integrity=integrity_views(result),
         run=run_facts(result),
         provenance=provenance_facts(result),
