@@ -72,8 +72,12 @@ class Architecture:
     flops: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """Return it as a document holds it."""
-        rows = [{**asdict(layer), "differs": layer.differs} for layer in self.layers]
+        """Return it as a document holds it: lists, no tuples."""
+        rows = [
+            {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(layer).items()}
+            | {"differs": layer.differs}
+            for layer in self.layers
+        ]
         return {
             "n_parameters": self.n_parameters,
             "n_trainable": self.n_trainable,

@@ -126,9 +126,7 @@ def _tensors(inputs: "Inputs") -> list[Any]:
 
 
 def _random(shape: str) -> "Inputs":
-    import torch  # noqa: PLC0415 - not for --help
-
-    from evalkit.inference.anatomy import N_SAMPLES  # noqa: PLC0415
+    from evalkit.inference.anatomy import random_inputs  # noqa: PLC0415 - torch
 
     try:
         sizes = [int(part) for part in shape.lower().replace(",", "x").split("x")]
@@ -136,4 +134,4 @@ def _random(shape: str) -> "Inputs":
         raise SpecificationError(f"--input-shape {shape}: expected sizes such as 3x224x224") from error
     if min(sizes) < 1:
         raise SpecificationError(f"--input-shape {shape}: expected sizes of 1 and more")
-    return (torch.rand(N_SAMPLES, *sizes, generator=torch.Generator().manual_seed(0)),)
+    return random_inputs(sizes)

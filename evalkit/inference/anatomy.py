@@ -1,5 +1,6 @@
 """The layer table of a model, looked at with a few of the very samples that it was evaluated on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +21,11 @@ def few(inputs: Inputs) -> Inputs:
     if isinstance(inputs, dict):
         return {name: value[:N_SAMPLES].clone() for name, value in inputs.items()}
     return tuple(value[:N_SAMPLES].clone() for value in inputs)
+
+
+def random_inputs(sizes: Sequence[int]) -> Inputs:
+    """Return random samples of a shape, the same ones each time."""
+    return (torch.rand(N_SAMPLES, *sizes, generator=torch.Generator().manual_seed(0)),)
 
 
 def anatomy(
