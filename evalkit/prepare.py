@@ -14,6 +14,7 @@ from evalkit.assemble import Question
 from evalkit.checkpoints.contract import (
     ClassContract,
     class_contract,
+    names_held,
     positive_index,
     value_in_checkpoint,
 )
@@ -30,6 +31,7 @@ from evalkit.checkpoints.trusted import load_trusted
 from evalkit.datasets import Source, check_data, open_source
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.decide import Decision
+from evalkit.display import quoted, visible
 from evalkit.errors import ModelError, nearest
 from evalkit.findings import Asked
 from evalkit.inference import pick_device
@@ -192,6 +194,7 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
     torch.manual_seed(spec.run.seed)
     model, facts = _model(opened)
     _record_integrity(integrity, opened.checkpoint, pinned=spec.model.sha256 is not None)
+    _record_order(integrity, opened)
     if beside is None:
         source, preprocessing = _open_source(opened, names)
         _check_attributes(loaded, source, asked)
@@ -319,6 +322,16 @@ def _record_integrity(integrity: IntegrityLog, checkpoint: Checkpoint, *, pinned
     if pinned:
         status, text = "ok", "the file's sha256 is the pinned one"
     integrity.record("file_integrity", "ok" if status == "ok" else "warn", text)
+
+
+def _record_order(integrity: IntegrityLog, opened: Opened) -> None:
+    """Warn where the file holds the very same names in another order: one of the two is not the model's."""
+    names = opened.contract.names
+    for key, held in names_held(opened.checkpoint).items():
+        moved = [name for name, own in zip(held, names, strict=False) if name != own]
+        if moved and sorted(held) == sorted(names):
+            text = f"the checkpoint's own {visible(key)} has {len(moved)} of {len(names)} names elsewhere"
+            integrity.record("class_order", "warn", f"{text}, such as {quoted(moved[0])}")
 
 
 def _check_attributes(loaded: Loaded, source: Source, asked: Asked) -> None:

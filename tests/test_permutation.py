@@ -95,6 +95,18 @@ def test_it_is_said_everywhere(project, evalkit, tmp_path):
     assert evalkit("run", spec, "-o", tmp_path / "o", "--strict")[0] == 3
 
 
+def test_the_files_own_order_is_compared(project, evalkit, tmp_path):
+    """The same names in another order than the file's own: one of them is wrong, and it is said before anything."""
+    names = project.spec["model"]["classes"]
+    own = {"model": project.model.state_dict(), "class_to_idx": {name: k for k, name in enumerate(names)}}
+    project.save(own, "own.pt")
+    for order, said in ((names, False), (names[::-1], True)):
+        spec = project.write_spec("o.yaml", model__checkpoint="own.pt", model__classes=order)
+        code, out, err = evalkit("run", spec, "-o", tmp_path / "o")
+        assert code == 0, err
+        assert ("the checkpoint's own class_to_idx has 2 of 3 names elsewhere" in out) == said
+
+
 def test_tables_are_looked_at_too(tmp_path, evalkit, monkeypatch):
     """`score` has no model, but names."""
     import evalkit as library
