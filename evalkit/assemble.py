@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evalkit.display import quoted
 from evalkit.findings import Asked, Findings
 from evalkit.integrity import IntegrityLog
 from evalkit.permutation import Permutation, suspected_permutation
@@ -53,6 +54,8 @@ def assemble(
     numbers = {"counts": None, "metrics": ()} if found is None else found.fields()
     asked, grouping = question.asked, question.asked.grouping
     permuted = None if found is None else _record_order(integrity, asked, found)
+    if found is not None:
+        _record_predicted(integrity, asked, found)
     n_samples = n_asked if found is None else found.n_samples
     return EvalResult.model_construct(
         name=question.name,
@@ -99,3 +102,14 @@ def _record_order(integrity: IntegrityLog, asked: Asked, found: Findings) -> Per
     else:
         integrity.record("class_order", "warn", str(permuted))
     return permuted
+
+
+def _record_predicted(integrity: IntegrityLog, asked: Asked, found: Findings) -> None:
+    """Record where everything is taken for one class, although others occur."""
+    if asked.decision.task == "multilabel":
+        return
+    true, predicted = (found.counts.matrix.sum(axis=axis) > 0 for axis in (1, 0))
+    if predicted.sum() == 1 and true.sum() > 1:
+        name = quoted(asked.class_names[int(predicted.argmax())])
+        integrity.record("several_predicted", "warn", f"every sample is taken for {name}")
+    integrity.ok(["several_predicted"])

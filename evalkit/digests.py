@@ -27,13 +27,13 @@ class OrderFreeDigest:
     @classmethod
     def of(cls, items: Iterable[bytes]) -> "OrderFreeDigest":
         """Digest some items."""
-        first = second = n_items = 0
-        for item in items:
-            code = int.from_bytes(hashlib.blake2b(item, digest_size=16, key=_KEY).digest(), "little")
-            first += code % _MODULUS
-            second += code >> 64
-            n_items += 1
-        return cls(first % _MODULUS, second % _MODULUS, n_items)
+        return cls.of_codes(item_codes(items))
+
+    @classmethod
+    def of_codes(cls, codes: NDArray[np.uint64]) -> "OrderFreeDigest":
+        """Digest items by their codes, uint64, shape (n, 2)."""
+        first, second = np.add.reduce(codes, axis=0, dtype=np.uint64).tolist()  # modulo 2**64, as it should
+        return cls(first, second, len(codes))
 
     def __add__(self, other: "OrderFreeDigest") -> "OrderFreeDigest":
         return OrderFreeDigest(
@@ -46,6 +46,12 @@ class OrderFreeDigest:
         """Return 64 hexadecimal digits that also cover the number of items."""
         parts = (self.first, self.second, self.n_items)
         return hashlib.sha256(b"".join(part.to_bytes(8, "little") for part in parts)).hexdigest()
+
+
+def item_codes(items: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Return the two halves of each item's keyed 128-bit BLAKE2b, uint64, shape (n, 2)."""
+    hashed = b"".join(hashlib.blake2b(item, digest_size=16, key=_KEY).digest() for item in items)
+    return np.frombuffer(hashed, "<u8").reshape(-1, 2)
 
 
 class DataDigest:

@@ -13,9 +13,23 @@ CHECKS = {
     "finite_outputs": "no output is NaN or infinite",
     "probabilities": "declared probabilities lie in [0, 1] and sum to 1",
     "seen_once": "every sample was seen exactly once, and the counts sum to n",
+    "deterministic": "the first samples give the same answer twice",
+    "batch_independent": "answers do not depend on the order or the rest of a batch",
+    "several_predicted": "more than one class is predicted",
+    "images_complete": "truncated images are refused, not filled up (LOAD_TRUNCATED_IMAGES is off)",
+    "inputs_differ": "no input occurs twice",
+    "labels_agree": "equal inputs have equal labels",
+    "not_trained_on": "no input is one of the training set's",
     "class_order": "no other order of the classes would make far more right",
     "model_unchanged": "parameters and buffers are the same before and after",
 }
+
+
+# Of these a warning is one of the verdict, too; --strict makes it a failure.
+DOUBTS = frozenset(
+    "batch_independent several_predicted images_complete inputs_differ labels_agree not_trained_on"
+    " class_order".split()
+)
 
 
 class IntegrityLog:

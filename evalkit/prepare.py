@@ -221,6 +221,8 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
         device=device,
         batch_size=spec.run.batch_size,
         workers=spec.run.workers,
+        audit=spec.run.audit,
+        stochastic=spec.run.stochastic,
         exclude=spec.data.on_unreadable == "exclude",
         valid=valid,
         n_outputs=len(names),

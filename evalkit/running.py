@@ -13,6 +13,7 @@ from evalkit.assemble import assemble
 from evalkit.binned import ClassBins
 from evalkit.counts import ConfusionCounts, counter_of
 from evalkit.datasets import Batch, Inputs
+from evalkit.datasets.images import truncated_allowed
 from evalkit.digests import DataDigest
 from evalkit.errors import DataError, InvalidRunError
 from evalkit.findings import Findings, find
@@ -26,10 +27,14 @@ from evalkit.inference import (
     iterate_batches,
     relabelled,
 )
-from evalkit.inference.anatomy import anatomy, few
+from evalkit.inference.anatomy import anatomy
+from evalkit.inference.audit import N_TWICE, Auditor
+from evalkit.inference.batches import reordered
+from evalkit.inference.mode import check_eval_mode
+from evalkit.inference.repeats import Repeats, find_repeats
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
-from evalkit.ledger import LedgerWriter, open_ledger
+from evalkit.ledger import LedgerWriter, PredictionBatch, open_ledger
 from evalkit.result import EvalResult
 from evalkit.samples import Samples, read_samples
 from evalkit.setup import Setup, floating_dtype
@@ -74,12 +79,14 @@ class Run:
         self.n_evaluated = 0
         self.bins = ClassBins(asked.binned, n_classes=len(asked.class_names), output=asked.decision.output)
         self.seconds = 0.0
+        self.audit_seconds = 0.0
         self.failure: InvalidRunError | None = None
         self.counts: ConfusionCounts | None = None
         self._counter: Any = counter_of(asked.measures.task, len(asked.class_names))
         self._predictor = self._predict_with(self.state)
         self._before = ""
         self._few: Inputs = ()
+        self._repeats = Repeats()
         self._writer: LedgerWriter | None = None
         self.opened = ExitStack()
 
@@ -122,8 +129,7 @@ class Run:
         """Run one batch; the counts come from the same arrays that go to the ledger."""
         if self.failure is not None:
             return
-        if not self._few and len(batch.index):
-            self._few = few(batch.inputs)
+        asked_again = self._few_of(batch)
         start = self.clock()
         try:
             found = self._predictor.take(position, batch)
@@ -137,6 +143,43 @@ class Run:
             self._writer.write(found)
             self.bins.add(found)
         self.seconds += self.clock() - start
+        if found is not None and asked_again:
+            self._audit(asked_again, found)
+
+    def _few_of(self, batch: Batch) -> Inputs:
+        """Copy the samples of a batch that the model is asked about again, before it can change them."""
+        if (self._few and self.setup.audit != "full") or not len(batch.index):
+            return ()
+        return reordered(batch.inputs, np.arange(min(N_TWICE, len(batch.index))))
+
+    def _audit(self, inputs: Inputs, found: PredictionBatch) -> None:
+        """Ask again as soon as there is an answer, so that a wrong model does not run for hours."""
+        setup, start = self.setup, self.clock()
+        self._few = self._few or inputs
+        if setup.audit == "off" or found.outputs is None:
+            return
+        if setup.stochastic:
+            self.integrity.record("deterministic", "not_run", "the model is meant to be random")
+            return
+        on_cpu = setup.device.type == "cpu"
+        auditor = Auditor(
+            self._predictor.ask, setup.question.asked.decision, self.state.output_dtype, on_cpu=on_cpu
+        )
+        try:
+            auditor.audit(inputs, found.outputs, self.integrity)
+        except InvalidRunError as error:
+            self.failure = self._cause() or error
+        self.audit_seconds += self.clock() - start
+
+    def _cause(self) -> InvalidRunError | None:
+        """Return what makes answers differ where it is known: train mode, or a model that changes itself."""
+        model = self.setup.model
+        try:
+            check_eval_mode(model, "after the first batch")
+            check_unchanged(self._before, model_digest(model))
+        except InvalidRunError as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Close the ledger and give the model back; what failed first is what failed."""
@@ -170,9 +213,28 @@ class Run:
                 "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
             )
         self.counts = counts
+        self._repeats = find_repeats(self.state.prints, self.ledger)
+        self._record_warnings()
         checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
         declared = setup.question.asked.decision.output == "probabilities"
         self.integrity.ok([*checks, "probabilities"] if declared else checks)
+
+    def _record_warnings(self) -> None:
+        """Record what does not make the run invalid, but a reader must know."""
+        found, ok = self._repeats, ["images_complete", "inputs_differ", "labels_agree"]
+        if truncated_allowed():
+            self.integrity.record(
+                "images_complete",
+                "warn",
+                "LOAD_TRUNCATED_IMAGES is set: pictures may be cut off without a word",
+            )
+        if found.n_duplicates:
+            text = f"{found.n_duplicates} inputs equal an earlier one"
+            self.integrity.record("inputs_differ", "warn", text)
+        if found.n_conflicting:
+            text = f"{found.n_conflicting} samples have an input that also occurs with another label"
+            self.integrity.record("labels_agree", "warn", text)
+        self.integrity.ok(ok)
 
     def evaluation(self, provenance: dict[str, Any]) -> Evaluation:
         """Compute the numbers and make the document."""
@@ -273,6 +335,8 @@ class Run:
             "n_evaluated": self.n_evaluated,
             "n_unreadable": len(state.unreadable),
             "unreadable": [f"{lost.name}: {lost.reason}" for lost in state.unreadable[:100]],
+            "duplicate_inputs": self._repeats.n_duplicates,
+            "conflicting_labels": self._repeats.n_conflicting,
             "modes": dict(sorted(state.modes.items())),
             "classes_assumed": self.setup.question.classes_assumed,
             "input_cast": state.input_cast,
@@ -285,6 +349,6 @@ class Run:
             **self.setup.run,
             "used_device": str(self.setup.device),
             "threads": torch.get_num_threads(),
-            "seconds": {"inference": self.seconds},
+            "seconds": {"inference": self.seconds, "audit": self.audit_seconds},
             "samples_per_second": n_samples / self.seconds if self.seconds else None,
         }

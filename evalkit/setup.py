@@ -1,7 +1,7 @@
 """What is evaluated, and how: everything that the trunk needs, and what a document says of a module."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ class Setup:
         default_select: The same where ``select`` is None and the output is no tensor.
         device, batch_size, workers: How to run.
         exclude: Leave unreadable samples out instead of refusing.
+        audit: ``standard`` asks the model again about the first samples, ``full`` about some of every batch,
+            ``off`` not at all.
+        stochastic: The model is meant to be random: its answers are not compared.
         n_outputs: Of the model; by default as many as there are class names.
         valid: The outputs that count, as indices into all that the model has; None for all.
         memory: How many bytes of scores may be held at once.
@@ -55,6 +58,8 @@ class Setup:
     chosen_on: str | None = None
     spec: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
+    audit: Literal["standard", "full", "off"] = "standard"
+    stochastic: bool = False
     n_outputs: int = 0
     source_names: tuple[str, ...] = ()
     order: NDArray[np.int64] | None = None

@@ -63,7 +63,7 @@ def test_inputs_that_are_changed_in_place_stay_ones_own(two, tmp_path, evalkit):
 def test_a_baseline_that_fails_late_says_why(two, tmp_path, evalkit):
     """The reason stands in gate and warning; nothing is said of inputs that were half read."""
     two.write_model(f"{MODEL}\ndef late(**args):\n    return Late(**args)\n\nclass Late(Net):\n{LATE}")
-    keys = {**BESIDE, "baseline": {"checkpoint": "old.pt", "factory": "model:late"}, "run__batch_size": 20}
+    keys = {**BESIDE, "baseline": {"checkpoint": "old.pt", "factory": "model:late"}, "run__batch_size": 30}
     floor = [{"metric": "accuracy", "min": 0.0}]
     code, out, _ = run(two, evalkit, tmp_path / "out", **keys)
     assert code == 5
@@ -78,7 +78,7 @@ def test_a_candidate_that_fails_leaves_no_baseline_behind(two, tmp_path, evalkit
     """Its failure is the run's; the model beside it has none of its own."""
     two.write_model(f"{MODEL}\ndef late(**args):\n    return Late(**args)\n\nclass Late(Net):\n{LATE}")
     two.spec["model"]["factory"] = "model:late"
-    keys = {**BESIDE, "baseline": {"checkpoint": "old.pt", "factory": "model:build"}, "run__batch_size": 20}
+    keys = {**BESIDE, "baseline": {"checkpoint": "old.pt", "factory": "model:build"}, "run__batch_size": 30}
     code, _, err = run(two, evalkit, tmp_path / "out", **keys)
     assert code == 5
     assert "boom" in err
@@ -88,8 +88,8 @@ def test_a_candidate_that_fails_leaves_no_baseline_behind(two, tmp_path, evalkit
 
 LATE = """
     def forward(self, x):
-        self.seen = getattr(self, "seen", 0) + 1
-        if self.seen == 2:
+        self.seen = getattr(self, "seen", 0) + (len(x) == 30)
+        if self.seen == 2 and len(x) == 30:
             raise ValueError("boom")
         return super().forward(x)
 """

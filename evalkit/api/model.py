@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from evalkit.api.result import EvalResult, Scratch
 from evalkit.api.scores import provenance
@@ -35,6 +35,8 @@ def evaluate(
     metrics: Mapping[str, Any] | None = None,
     slices: Sequence[Any] = (),
     batch_size: int = 256,
+    audit: Literal["standard", "full", "off"] = "standard",
+    stochastic: bool = False,
     name: str = "model",
 ) -> EvalResult:
     """Evaluate a module on a Dataset or DataLoader; the module comes back as it was found.
@@ -52,6 +54,8 @@ def evaluate(
         metrics: What to compute, as the block of a specification: names, averages, interval, cluster, cost, …
         slices: Attributes to slice by, as in a specification.
         batch_size: For a Dataset; a DataLoader brings its own.
+        audit: Ask the model again about samples of the first batch, of every batch (full), or not at all.
+        stochastic: The model is meant to be random, so its answers are not compared.
         name: Of the run.
 
     Raises:
@@ -107,7 +111,14 @@ def evaluate(
             "metrics": measured.model_dump(mode="json"),
             "data": SlicesSpec(slices=sliced).model_dump(mode="json"),
         },
-        run={"batch_size": walked.batch_size, "workers": walked.workers},
+        audit=audit,
+        stochastic=stochastic,
+        run={
+            "batch_size": walked.batch_size,
+            "workers": walked.workers,
+            "audit": audit,
+            "stochastic": stochastic,
+        },
     )
     evaluation = measure(
         setup,

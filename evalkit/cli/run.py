@@ -61,6 +61,7 @@ _FLAGS = {
     "--samples": ("report.samples", True, "What the page shows of samples: none, ids or thumbnails."),
     "--device": ("run.device", True, "auto, cpu, cuda, cuda:1 or mps."),
     "--batch-size": ("run.batch_size", False, "Samples a batch."),
+    "--audit": ("run.audit", True, "standard, full or off: ask the model again, in other batches."),
     "--workers": ("run.workers", False, "Loader processes."),
 }
 _SUFFIXES = {".npz": "npz", ".csv": "table", ".parquet": "table"}

@@ -34,6 +34,11 @@ class Decoded:
     mode: str
 
 
+def truncated_allowed() -> bool:
+    """Return whether somebody made Pillow fill up truncated images; evalkit's own reading never does."""
+    return bool(ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
 def decode(path: Path, *, mode: Mode, exif: Exif) -> Decoded:
     """Decode one file.
 

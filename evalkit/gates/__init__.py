@@ -13,6 +13,7 @@ from evalkit.gates.case import Case
 from evalkit.gates.families import check_family
 from evalkit.gates.judging import check_rule, rules_of
 from evalkit.gates.plan import PlannedGate, plan_gates, stored_slices
+from evalkit.integrity import DOUBTS
 from evalkit.provenance import without_home
 from evalkit.result import EvalResult
 from evalkit.rows import describe
@@ -104,10 +105,8 @@ def judge(
     )
     said = Remarks() if compared is None else compared.remarks
     narrow = [(check.advisory, text) for check in checks if (text := _too_narrow(check)) is not None]
-    order = (
-        f"{row.detail}." for row in result.integrity if row.check == "class_order" and row.status == "warn"
-    )
-    warnings = (*order, *said.warnings, *(text for advisory, text in narrow if not advisory))
+    doubts = (f"{row.detail}." for row in result.integrity if row.check in DOUBTS and row.status == "warn")
+    warnings = (*doubts, *said.warnings, *(text for advisory, text in narrow if not advisory))
     return Verdict(
         name=result.name,
         outcome=worst(checks, warned=strict and bool(warnings)),

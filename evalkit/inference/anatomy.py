@@ -3,24 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from evalkit.checkpoints.architecture import inspect_architecture
 from evalkit.datasets import Inputs
 from evalkit.errors import reason_of
-from evalkit.inference.batches import moved
+from evalkit.inference.batches import moved, reordered, tensors_of
 from evalkit.inference.mode import evaluation_mode
 
 # Two, not one: a model that squeezes its output would lose the batch with the rest.
 N_SAMPLES = 2
 MAX_LAYERS = 2_000
-
-
-def few(inputs: Inputs) -> Inputs:
-    """Return a copy of the first samples, which later passes cannot change."""
-    if isinstance(inputs, dict):
-        return {name: value[:N_SAMPLES].clone() for name, value in inputs.items()}
-    return tuple(value[:N_SAMPLES].clone() for value in inputs)
 
 
 def random_inputs(sizes: Sequence[int]) -> Inputs:
@@ -38,7 +32,10 @@ def anatomy(
         inputs: Of a few samples.
         device, dtype: Where the model is, and its floating type.
     """
-    fed = moved(few(inputs), device, dtype)  # copied again: tensors of inference mode take no change in place
+    n = min(N_SAMPLES, len(tensors_of(inputs)[0]))
+    fed = moved(
+        reordered(inputs, np.arange(n)), device, dtype
+    )  # copied again: tensors of inference mode take no change in place
     try:
         with torch.random.fork_rng(devices=[]), evaluation_mode(model):
             found = inspect_architecture(model, fed).facts()

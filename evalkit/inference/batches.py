@@ -121,6 +121,14 @@ def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None) -> In
     return tuple(move(value) for value in inputs)
 
 
+def reordered(inputs: Inputs, positions: Index) -> Inputs:
+    """Return copies of some samples, in another order."""
+    rows = torch.tensor(positions.tolist())
+    if isinstance(inputs, dict):
+        return {name: value[rows.to(value.device)] for name, value in inputs.items()}
+    return tuple(value[rows.to(value.device)] for value in inputs)
+
+
 def copied(inputs: Inputs) -> Inputs:
     """Return inputs that share no memory with these."""
     if isinstance(inputs, dict):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Batch, Inputs, Unreadable
 from evalkit.decide import Decision
-from evalkit.digests import OrderFreeDigest, array_items
+from evalkit.digests import OrderFreeDigest, array_items, item_codes
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
 from evalkit.inference.batches import is_of_worker, moved, tensors_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
@@ -30,6 +30,7 @@ class Inference:
     Attributes:
         seen: How often each position was seen.
         inputs: The digest of what the model was fed.
+        prints: 64 bits of each sample's part of it, in the ledger's order.
         n_ties: Samples that the decision rule could have decided either way.
         output_dtype: The type that the model answered in.
         input_cast: ``float64 -> float32`` where inputs took the model's floating type.
@@ -40,6 +41,7 @@ class Inference:
 
     seen: NDArray[np.uint8]
     inputs: OrderFreeDigest = field(default_factory=OrderFreeDigest)
+    prints: list[NDArray[np.uint64]] = field(default_factory=list)
     n_ties: int = 0
     output_dtype: str = ""
     input_cast: str | None = None
@@ -111,23 +113,39 @@ class Predictor:
         y_true = relabelled(labels, self.valid, n_classes=self.n_outputs, where="the data", index=batch.index)
         inputs = moved(batch.inputs, self.device, self.dtype)
         fed = [_host(value) for value in tensors_of(inputs)]
-        state.inputs += OrderFreeDigest.of(array_items(fed))
+        codes = item_codes(array_items(fed))
+        state.inputs += OrderFreeDigest.of_codes(codes)
+        state.prints.append(codes[:, 0].copy())
         state.statistics.add(fed[0])
-        answer = _forward(self.model, inputs, position, batch.index)
-        scores = selected(answer, self.select, self.default_select)
-        single = decision.positive is not None
-        outputs = host_array(scores, n_samples=len(batch.index), n_classes=self.n_outputs, single=single)
-        check_finite(outputs, batch.index)
-        if decision.output == "probabilities":
-            check_probabilities(outputs, batch.index, exclusive=decision.task != "multilabel")
-        outputs = decision.two_columns(outputs)
-        outputs = outputs if self.valid is None else outputs[:, self.valid]
+        outputs, state.output_dtype = self.outputs(inputs, position, batch.index)
         y_pred, n_ties = decision.decide(outputs)
         np.add.at(state.seen, batch.index, 1)
         state.n_ties += n_ties
-        state.output_dtype = dtype_name(scores.dtype)
         state.input_cast = _cast(tensors_of(batch.inputs), tensors_of(inputs))
         return PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
+
+    def outputs(self, inputs: Inputs, position: int, index: Index) -> tuple[NDArray[Any], str]:
+        """Return what the model answers to inputs on its device, shape (n, K), and the type of its answer.
+
+        Raises:
+            InvalidRunError: The forward pass raised, or its outputs cannot be scored.
+        """
+        decision = self.decision
+        answer = _forward(self.model, inputs, position, index)
+        scores = selected(answer, self.select, self.default_select)
+        single = decision.positive is not None
+        outputs = host_array(scores, n_samples=len(index), n_classes=self.n_outputs, single=single)
+        check_finite(outputs, index)
+        if decision.output == "probabilities":
+            check_probabilities(outputs, index, exclusive=decision.task != "multilabel")
+        outputs = decision.two_columns(outputs)
+        return outputs if self.valid is None else outputs[:, self.valid], dtype_name(scores.dtype)
+
+    def ask(self, inputs: Inputs) -> NDArray[Any]:
+        """Answer once more, without counting anything."""
+        moved_inputs = moved(inputs, self.device, self.dtype)
+        n_samples = len(tensors_of(moved_inputs)[0])
+        return self.outputs(moved_inputs, 0, np.arange(n_samples, dtype=np.int64))[0]
 
     def check_readable(self) -> None:
         """Raise DataError where a sample could not be read and must not be left out."""

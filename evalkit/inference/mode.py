@@ -36,16 +36,17 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
     found = {name: module.training for name, module in model.named_modules()}
     try:
         model.eval()
-        _check_eval_mode(model, "although eval() was called")
+        check_eval_mode(model, "although eval() was called")
         with torch.inference_mode():
             yield
-        _check_eval_mode(model, "after the run")
+        check_eval_mode(model, "after the run")
     finally:
         for name, module in model.named_modules():
             module.training = found.get(name, module.training)
 
 
-def _check_eval_mode(model: torch.nn.Module, when: str) -> None:
+def check_eval_mode(model: torch.nn.Module, when: str) -> None:
+    """Raise InvalidRunError with the names of submodules that are in train mode."""
     training = [name or "(the model)" for name, module in model.named_modules() if module.training]
     if training:
         raise InvalidRunError(

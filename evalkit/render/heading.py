@@ -66,6 +66,7 @@ def notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
     """Return what is good to know."""
     found = list(code_words(result.model))
     found += [visible(text, limit=MAX_TEXT) for text in verdict.notes] if verdict else []
+    found += _unasked(result)
     if result.partial is not None:
         found.append(f"Partial: {result.partial.limit} of {result.partial.of} samples were evaluated.")
     data = result.data
@@ -84,3 +85,15 @@ def notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
     if never:
         found.append(f"Classes without samples: {listed([visible(str(name)) for name in never])}.")
     return tuple(found)
+
+
+def _unasked(result: EvalResult) -> list[str]:
+    """Say what was not checked because the run was told so."""
+    said = []
+    if result.run.get("audit") == "off":
+        said.append(
+            "The model was not asked again (audit: off): chance or neighbours may be in these numbers."
+        )
+    if result.run.get("stochastic"):
+        said.append("The model is meant to be random (stochastic: true): another run gives other numbers.")
+    return said

@@ -158,8 +158,8 @@ class RunSpec(Block):
     workers: Annotated[StrictInt, Field(ge=0)] = 0
     precision: Annotated[Literal["exact", "amp", "fast"], Later()] = "exact"
     seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
-    audit: Annotated[Literal["standard", "full", "off"], Later()] = "standard"
-    stochastic: Annotated[StrictBool, Later()] = False
+    audit: Literal["standard", "full", "off"] = "standard"
+    stochastic: StrictBool = False
     ledger: Annotated[Literal["full", "none"], Later()] = "full"
     rank_timeout: Annotated[Positive, Later()] = 600
 
