@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.catalogue import find_metric, is_of_flips
+from evalkit.catalogue import find_metric, is_of_facts, is_of_flips
 from evalkit.decide import Decision
 from evalkit.errors import SpecificationError
 from evalkit.findings import Asked
@@ -85,7 +85,7 @@ def _metrics(
 ) -> tuple[tuple[str, Params], ...]:
     asked = default_metrics(task, n_classes, scored=scored)
     asked += [asked_metric(name) for name in (() if metrics.names == "default" else metrics.names)]
-    own = [gate for gate in gates if not is_of_flips(gate.metric)]
+    own = [gate for gate in gates if not (is_of_flips(gate.metric) or is_of_facts(gate.metric))]
     asked += [asked_metric(gate.metric, k=gate.k, beta=gate.beta) for gate in own]
     if metrics.cost is not None:
         asked.append(asked_metric("expected_cost"))

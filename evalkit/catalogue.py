@@ -11,7 +11,7 @@ from evalkit.errors import SpecificationError, nearest
 
 AVERAGES = ("micro", "macro", "weighted", "samples")
 
-Needs = Literal["counts", "samples", "scores", "flips"]
+Needs = Literal["counts", "samples", "scores", "flips", "facts"]
 Tasks = tuple[str, ...]
 
 _ALL: Tasks = ("binary", "multiclass", "multilabel")
@@ -33,8 +33,9 @@ class Metric:
         averages: The averages over classes that it has where it has a value per class.
         params: Parameters and their defaults.
         undefined: The slug of the reason for a 0/0, or None where that cannot happen.
-        needs: What it is computed from: ``counts``; ``samples``, each one's labels; ``scores``; or
-            ``flips``, two runs on the same samples, so that it can be gated and is no row of one run.
+        needs: What it is computed from: ``counts``; ``samples``, each one's labels; ``scores``; ``flips``,
+            two runs on the same samples; or ``facts``, what was found out about the data. The last two can
+            be gated, and are no rows of a run.
     """
 
     slug: str
@@ -283,7 +284,28 @@ _FLIPPED = (
     ),
 )
 
-METRICS: dict[str, Metric] = {metric.slug: metric for metric in (*_COUNTED, *_SCORED, *_FLIPPED)}
+_FACTS = (
+    Metric(
+        "duplicate_inputs",
+        "Duplicate inputs",
+        "samples whose input equals an earlier one; for gates",
+        upper=None,
+        greater_is_better=False,
+        overall=_ALL,
+        needs="facts",
+    ),
+    Metric(
+        "conflicting_labels",
+        "Conflicting labels",
+        "samples whose input also occurs with another label; for gates",
+        upper=None,
+        greater_is_better=False,
+        overall=_ALL,
+        needs="facts",
+    ),
+)
+
+METRICS: dict[str, Metric] = {metric.slug: metric for metric in (*_COUNTED, *_SCORED, *_FLIPPED, *_FACTS)}
 
 DEFAULT_COUNTED = (
     "accuracy",
@@ -329,9 +351,7 @@ NO_INTERVAL_TEXTS = {
 
 # Slugs with a fixed meaning whose measurement this version does not have: named, so that nobody takes them
 # for a spelling mistake, and refused, so that nobody takes them for measured.
-LATER = frozenset(
-    "duplicate_inputs conflicting_labels throughput latency_p50_ms latency_p95_ms peak_memory_mb".split()
-)
+LATER = frozenset("throughput latency_p50_ms latency_p95_ms peak_memory_mb".split())
 
 
 # Where a number is meant to differ from scikit-learn's: metrics, when, what stands here instead and why.
@@ -390,12 +410,17 @@ EXCEPTIONS = (
 
 
 # Numbers of samples: they have no interval.
-COUNTS = frozenset({"tp", "fp", "fn", "tn", "support", "negative_flips"})
+COUNTS = frozenset("tp fp fn tn support negative_flips duplicate_inputs conflicting_labels".split())
 
 
 def is_of_flips(slug: str) -> bool:
     """Return whether a metric is one of two runs together."""
     return slug in METRICS and METRICS[slug].needs == "flips"
+
+
+def is_of_facts(slug: str) -> bool:
+    """Return whether a metric is a fact about the data, not about the model."""
+    return slug in METRICS and METRICS[slug].needs == "facts"
 
 
 def find_metric(slug: str) -> Metric:

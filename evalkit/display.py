@@ -15,6 +15,8 @@ def show(value: float | None, digits: int = 4) -> str:
     """Write a value with fixed digits; more of them where it would read as exactly 0 or 1 but is not."""
     if value is None:
         return "n/a"
+    if isinstance(value, int):
+        return str(int(value))
     if float(value).is_integer():
         return f"{value:.0f}" if abs(value) > 1 else f"{value:.{digits}f}"
     text = f"{value:.{digits}f}"

@@ -36,6 +36,7 @@ from evalkit.errors import ModelError, nearest
 from evalkit.findings import Asked
 from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
+from evalkit.manifest import Manifest, read_manifest
 from evalkit.result import read_result
 from evalkit.setup import Setup, module_facts
 from evalkit.spec import KeyPath, Loaded, ModelSpec, ThresholdFrom
@@ -223,6 +224,7 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
         workers=spec.run.workers,
         audit=spec.run.audit,
         stochastic=spec.run.stochastic,
+        trained_on=_trained_on(loaded, fed),
         exclude=spec.data.on_unreadable == "exclude",
         valid=valid,
         n_outputs=len(names),
@@ -233,6 +235,21 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
         source_names=source_names,
         order=_order(loaded, source_names, names),
     )
+
+
+def _trained_on(loaded: Loaded, fed: str) -> Manifest | None:
+    """Read the training set's prints; SpecificationError where they were made of other inputs."""
+    declared = loaded.spec.data.train_manifest
+    if declared is None:
+        return None
+    manifest = read_manifest(loaded.resolve(declared))
+    if manifest.preprocessing != fed:
+        raise loaded.source.error(
+            ("data", "train_manifest"),
+            f"was made with another preprocessing ({manifest.preprocessing})",
+            hint="Make it again: evalkit manifest DATA --like this specification",
+        )
+    return manifest
 
 
 def _order(loaded: Loaded, source: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.int64] | None:

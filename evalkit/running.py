@@ -87,6 +87,7 @@ class Run:
         self._before = ""
         self._few: Inputs = ()
         self._repeats = Repeats()
+        self._n_trained_on: int | None = None
         self._writer: LedgerWriter | None = None
         self.opened = ExitStack()
 
@@ -235,6 +236,13 @@ class Run:
             text = f"{found.n_conflicting} samples have an input that also occurs with another label"
             self.integrity.record("labels_agree", "warn", text)
         self.integrity.ok(ok)
+        if self.setup.trained_on is None:
+            return
+        self._n_trained_on = self.setup.trained_on.n_shared(np.concatenate(self.state.prints))
+        if self._n_trained_on:
+            text = f"{self._n_trained_on} of {self.n_evaluated} inputs are in the training set"
+            self.integrity.record("not_trained_on", "warn", text)
+        self.integrity.ok(["not_trained_on"])
 
     def evaluation(self, provenance: dict[str, Any]) -> Evaluation:
         """Compute the numbers and make the document."""
@@ -337,6 +345,7 @@ class Run:
             "unreadable": [f"{lost.name}: {lost.reason}" for lost in state.unreadable[:100]],
             "duplicate_inputs": self._repeats.n_duplicates,
             "conflicting_labels": self._repeats.n_conflicting,
+            "in_training_set": self._n_trained_on,
             "modes": dict(sorted(state.modes.items())),
             "classes_assumed": self.setup.question.classes_assumed,
             "input_cast": state.input_cast,

@@ -11,6 +11,7 @@ from evalkit.assemble import Question
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Source
 from evalkit.errors import ModelError
+from evalkit.manifest import Manifest
 from evalkit.samples import DEFAULT_MEMORY
 
 
@@ -32,6 +33,7 @@ class Setup:
         audit: ``standard`` asks the model again about the first samples, ``full`` about some of every batch,
             ``off`` not at all.
         stochastic: The model is meant to be random: its answers are not compared.
+        trained_on: What the training set looks like to the model.
         n_outputs: Of the model; by default as many as there are class names.
         valid: The outputs that count, as indices into all that the model has; None for all.
         memory: How many bytes of scores may be held at once.
@@ -60,6 +62,7 @@ class Setup:
     run: dict[str, Any] = field(default_factory=dict)
     audit: Literal["standard", "full", "off"] = "standard"
     stochastic: bool = False
+    trained_on: Manifest | None = None
     n_outputs: int = 0
     source_names: tuple[str, ...] = ()
     order: NDArray[np.int64] | None = None

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 import evalkit as library
 from evalkit.errors import InvalidRunError
+from evalkit.manifest import Manifest, format_manifest
 
 N, K = 96, 4
 NAMES = [f"c{k}" for k in range(K)]
@@ -403,3 +404,58 @@ def test_truncated_images_allowed_by_somebody_else(monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     found = library.evaluate(Base(), samples(6), class_names=NAMES).document
     assert statuses(found)["images_complete"] == "warn"
+
+
+def test_samples_of_the_training_set_are_found(project, evalkit, tmp_path):
+    """By prints of what the model is fed; a manifest of other inputs is refused."""
+    train = project.x[:25].copy()
+    train[5:] += 1
+    np.savez(project.path / "train.npz", x=train, y=project.y[:25])
+    code, out, err = evalkit(
+        "manifest",
+        project.path / "train.npz",
+        "--like",
+        project.path / "eval.yaml",
+        "-o",
+        tmp_path / "train.manifest",
+    )
+    assert code == 0, err
+    assert out.startswith("25 inputs of ")
+    (tmp_path / "train.manifest").rename(project.path / "train.manifest")
+    spec = project.write_spec("m.yaml", data__train_manifest="train.manifest")
+    code, out, err = evalkit("run", spec, "-o", tmp_path / "o")
+    assert code == 0, err
+    assert "5 of 60 inputs are in the training set" in out
+    assert json.loads((tmp_path / "o/result.json").read_text())["data"]["in_training_set"] == 5
+    manifest = Manifest(np.zeros(3, np.uint64), "resize 8")
+    (project.path / "train.manifest").write_bytes(format_manifest(manifest))
+    code, _, err = evalkit("run", spec, "-o", tmp_path / "o")
+    assert code == 2
+    assert "another preprocessing (resize 8)" in err
+    for content in (b"", b"junk", (project.path / "train.npz").read_bytes()):
+        (project.path / "train.manifest").write_bytes(content)
+        assert evalkit("run", spec, "-o", tmp_path / "o")[0] == 4
+
+
+def test_data_are_gated(project, evalkit, tmp_path):
+    """Duplicates and conflicts by their count; other rules make no sense."""
+    x = project.x.copy()
+    x[1] = x[0]
+    project.write_data(x=x)
+    for limit, expected in ((0, 3), (1, 0)):
+        spec = project.write_spec("g.yaml", gates=[{"metric": "duplicate_inputs", "max": limit}])
+        code, out, _ = evalkit("run", spec, "-o", tmp_path / "o")
+        assert code == expected
+        assert f"duplicate_inputs is 1 {'and' if limit else 'but'} must be at most {limit}" in out
+    for gate in ({"max_drop": 1}, {"max": 1, "judge": "interval"}, {"max": 1, "class": "class 0"}):
+        spec = project.write_spec("g.yaml", gates=[{"metric": "duplicate_inputs", **gate}])
+        assert evalkit("run", spec, "-o", tmp_path / "o")[0] == 2
+    spec = project.write_spec("g.yaml", metrics={"names": ["duplicate_inputs"]})
+    assert evalkit("run", spec, "-o", tmp_path / "o")[0] == 2
+
+
+def test_a_count_that_was_not_taken_is_not_judged(tmp_path, evalkit):
+    """A table has no inputs."""
+    library.score([0, 1] * 20, [0, 1] * 20, class_names=["a", "b"]).save(tmp_path / "t")
+    (tmp_path / "gates.yaml").write_text("gates: [{metric: duplicate_inputs, max: 0}]")
+    assert evalkit("gate", tmp_path / "t", "--gates", tmp_path / "gates.yaml")[0] == 5

@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "Two runs on the same samples, side by side.",
     "inspect": "What a checkpoint holds, and the layers of its model.",
     "index": "One page over many runs.",
+    "manifest": "The prints of a training set, to be looked for among what is evaluated.",
     "plan": "What drops the samples can show, and gates to start from.",
     "bless": "Make a run the baseline that later ones are compared with.",
     "doctor": "Say what is installed, and whether it computes what it should.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from evalkit.catalogue import UNDEFINED_TEXTS, is_of_flips
+from evalkit.catalogue import METRICS, UNDEFINED_TEXTS, is_of_facts, is_of_flips
 from evalkit.compare import Pair
 from evalkit.count_rows import count_rows, margins_of, members_of
 from evalkit.errors import listed
@@ -35,7 +35,9 @@ class Case:
         return self.result.rows()
 
     def rows(self, metric: str, level: float) -> Mapping[RowKey, MetricRow]:
-        """Return the rows among which a metric's are found: the run's own, or those of flips."""
+        """Return the rows among which a metric's are found: the run's own, its facts, or those of flips."""
+        if is_of_facts(metric):
+            return _fact(self.result, metric)
         if not is_of_flips(metric):
             return self._own
         return {} if self.compared is None else self.compared.flips(level)
@@ -134,6 +136,33 @@ class Case:
             return None if self.result.confusion is None else self.result.confusion.matrix
         found = [one for one in self.result.slices if one.slice == row.slice]
         return self.result.counts_of_slice(found[0]).matrix if found else None
+
+
+def _fact(result: EvalResult, metric: str) -> Mapping[RowKey, MetricRow]:
+    """Return a count of the data as a row of its own; none where it was not counted."""
+    found = result.data.get(metric)
+    if not isinstance(found, int) or isinstance(found, bool):
+        return {}
+    row = MetricRow(
+        metric=metric,
+        params={},
+        average=None,
+        class_name=None,
+        slice=None,
+        value=found,
+        numerator=None,
+        denominator=None,
+        undefined=None,
+        low=None,
+        high=None,
+        level=None,
+        method=None,
+        no_interval="count",
+        n_samples=result.n_samples,
+        n_classes=None,
+        greater_is_better=METRICS[metric].greater_is_better,
+    )
+    return {row.key: row}
 
 
 def unknown_baseline(row: MetricRow | None) -> Problem | None:

@@ -16,6 +16,7 @@ from evalkit.digests import OrderFreeDigest, array_items, item_codes
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
 from evalkit.inference.batches import is_of_worker, moved, tensors_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
+from evalkit.inference.prints import host_arrays
 from evalkit.inference.statistics import InputStatistics
 from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch
@@ -112,7 +113,7 @@ class Predictor:
         labels = _in_order(batch.y_true, self.order)
         y_true = relabelled(labels, self.valid, n_classes=self.n_outputs, where="the data", index=batch.index)
         inputs = moved(batch.inputs, self.device, self.dtype)
-        fed = [_host(value) for value in tensors_of(inputs)]
+        fed = host_arrays(inputs)
         codes = item_codes(array_items(fed))
         state.inputs += OrderFreeDigest.of_codes(codes)
         state.prints.append(codes[:, 0].copy())
@@ -209,11 +210,6 @@ def _forward(model: Callable[..., object], inputs: Inputs, position: int, index:
         shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in tensors_of(inputs))
         where = f"batch {position} (samples {index[0]} to {index[-1]}, input {shapes})"
         raise InvalidRunError(f"the model raised on {where}: {reason_of(error)}", check="forward") from error
-
-
-def _host(value: torch.Tensor) -> NDArray[np.generic]:
-    plain = value.view(torch.int16) if value.dtype == torch.bfloat16 else value
-    return np.asarray(plain.cpu().numpy())
 
 
 def _cast(before: list[torch.Tensor], after: list[torch.Tensor]) -> str | None:

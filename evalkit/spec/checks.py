@@ -37,8 +37,9 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
             raise source.error((*path, "judge"), f"{gate.judge} cannot judge {name}: {' or '.join(judges)}")
         if name in _COMPARING and metric.greater_is_better is None:
             raise source.error((*path, name), f"{metric.slug} has no direction, so it cannot drop")
-        if name in _COMPARING and metric.needs == "flips":
-            raise source.error((*path, name), f"{metric.slug} compares by itself: say max")
+        if name in _COMPARING and metric.needs in ("flips", "facts"):
+            why = "compares by itself" if metric.needs == "flips" else "is no property of a model"
+            raise source.error((*path, name), f"{metric.slug} {why}: say max")
     _check_family(gate, rules, path, source)
     usual = "interval" if _is_family(gate) and gate.require is None else "point"
     if metric.slug in COUNTS and (gate.judge or usual) != "point" and not set(rules) & set(_COMPARING):
@@ -146,8 +147,9 @@ def _check_names(spec: Specification, source: SourceMap) -> None:
             metric = find_metric(name)
         except SpecificationError as error:
             raise source.error(("metrics", "names", index), error.message) from error
-        if metric.needs == "flips":
-            raise source.error(("metrics", "names", index), f"{name} is of two runs: gate it instead")
+        if metric.needs in ("flips", "facts"):
+            of = "two runs" if metric.needs == "flips" else "the data, not of the model"
+            raise source.error(("metrics", "names", index), f"{name} is of {of}: gate it instead")
 
 
 def _check_threshold(spec: Specification, source: SourceMap) -> None:

@@ -15,6 +15,7 @@ _KEYS = (
     ("data", "path"),
     ("data", "root"),
     ("data", "attributes"),
+    ("data", "train_manifest"),
     ("", "baseline"),
     ("baseline", "checkpoint"),
 )

@@ -147,7 +147,7 @@ class DataSpec(Block):
     label: StrictStr | tuple[StrictStr, ...] | None = None
     id: StrictStr | None = None
     collate: StrictStr | None = None
-    train_manifest: Annotated[StrictStr | None, Later()] = None
+    train_manifest: StrictStr | None = None
 
 
 class RunSpec(Block):
