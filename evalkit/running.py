@@ -30,7 +30,7 @@ from evalkit.inference import (
 from evalkit.inference.anatomy import anatomy
 from evalkit.inference.audit import N_TWICE, Auditor
 from evalkit.inference.batches import reordered
-from evalkit.inference.mode import check_eval_mode
+from evalkit.inference.mode import check_eval_mode, flags
 from evalkit.inference.repeats import Repeats, find_repeats
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
@@ -357,7 +357,7 @@ class Run:
         return {
             **self.setup.run,
             "used_device": str(self.setup.device),
-            "threads": torch.get_num_threads(),
+            **flags(),
             "seconds": {"inference": self.seconds, "audit": self.audit_seconds},
             "samples_per_second": n_samples / self.seconds if self.seconds else None,
         }

@@ -1,7 +1,9 @@
 """The state that a model is measured in: device, eval mode on every submodule, no gradients, the seed."""
 
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -26,6 +28,50 @@ def pick_device(name: str) -> torch.device:
 
 
 @contextmanager
+def reproducible() -> Iterator[None]:
+    """Compute the same bits each time where torch offers it: no TF32, no autotuning, deterministic kernels.
+
+    Everything is as it was afterwards. Operations without a deterministic kernel run as they are; the audit
+    sees whether that changes an answer.
+    """
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    found = cuda.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    try:
+        cuda.allow_tf32 = cudnn.allow_tf32 = cudnn.benchmark = False
+        cudnn.deterministic = True
+        with _deterministic_kernels() if torch.cuda.is_available() else nullcontext():
+            yield
+    finally:
+        cuda.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = found
+
+
+@contextmanager
+def _deterministic_kernels() -> Iterator[None]:
+    """Choose them on CUDA; the CPU's give the same bits anyway, and asking loads torch's compiler."""
+    strict = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(mode=strict, warn_only=warns)
+
+
+def flags() -> dict[str, Any]:
+    """Return what decides which bits are computed, as :func:`reproducible` holds it."""
+    with reproducible():
+        return {
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "matmul_precision": torch.get_float32_matmul_precision(),
+            "threads": torch.get_num_threads(),
+        }
+
+
+@contextmanager
 def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
     """Hold a model in eval mode and inference mode, and give it back as it was found.
 
@@ -37,7 +83,7 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
     try:
         model.eval()
         check_eval_mode(model, "although eval() was called")
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible():
             yield
         check_eval_mode(model, "after the run")
     finally:

@@ -107,6 +107,8 @@ def run_facts(result: EvalResult) -> Facts:
         ("Workers", run.get("workers")),
         ("Threads", run.get("threads")),
         ("Precision", run.get("precision")),
+        ("TF32", None if run.get("tf32") is None else "on" if run["tf32"] else "off"),
+        ("Deterministic kernels", "where torch has them" if run.get("deterministic_algorithms") else None),
         ("Seed", run.get("seed")),
         ("Inference", _seconds(seconds.get("inference"))),
         ("Samples per second", f"{rate:.0f}" if isinstance(rate, (int, float)) else None),
