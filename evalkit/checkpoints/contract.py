@@ -1,6 +1,7 @@
 """The class contract: which name each output of the model has, and where the names come from."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,7 @@ def ordered(names: list[str], loaded: Loaded, *, where: str) -> list[str]:
     """Put folder names in the order of the training library; where two orders differ, it must be said."""
     numbers = [name for name in names if _NUMBER_LIKE.match(name)]
     order = loaded.spec.model.class_order
-    by_number = sorted(numbers, key=_natural_key)
+    by_number = natural_order(numbers)
     if order is None and sorted(numbers) != by_number:
         raise loaded.source.error(
             ("model", "class_order"),
@@ -145,8 +146,12 @@ def ordered(names: list[str], loaded: Loaded, *, where: str) -> list[str]:
             f"{listed(by_number, limit=4)} for timm",
             hint="Say --class-order torchvision or natural",
         )
-    in_order = sorted(names, key=_natural_key) if order == "natural" else sorted(names)
-    return list(in_order)
+    return natural_order(names) if order == "natural" else sorted(names)
+
+
+def natural_order(names: Sequence[str]) -> list[str]:
+    """Sort names as timm does: numbers inside them by value, whatever the case."""
+    return sorted(names, key=_natural_key)
 
 
 def _natural_key(name: str) -> list[Any]:

@@ -64,6 +64,11 @@ def find_weights(tree: Any, shapes: Shapes, *, wanted: str | None = None) -> Wei
     raise _nothing_fits(held, shapes)
 
 
+def fitting_weights(tree: Any, shapes: Shapes) -> list[Weights]:
+    """Return every dictionary of tensors that equals the model's."""
+    return [weights for held in tensor_sets(tree) for weights in _fits(held, shapes)]
+
+
 def _choice(weights: Weights, fitting: list[Weights]) -> str:
     alone = sum(other.name == weights.name for other in fitting) == 1
     return weights.name if alone and weights.name else weights.label

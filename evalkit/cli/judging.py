@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from evalkit.baselines import BaselineRun
 from evalkit.cli.console import emit, emit_json, tell
@@ -11,6 +12,7 @@ from evalkit.cli.exits import decide_exit
 from evalkit.errors import EvalkitError, ExitCode, SameModelError
 from evalkit.gallery import GalleryRow
 from evalkit.gates import Terms, judge_run
+from evalkit.render.expectation import expectation_text
 from evalkit.render.html import render_html
 from evalkit.render.text import render_text
 from evalkit.render.view import report_view
@@ -77,8 +79,17 @@ def announce(
     as_json: bool,
     quiet: bool,
     written: bool = True,
+    expected: Mapping[str, Any] | None = None,
 ) -> ExitCode:
-    """Print the outcome and return the exit code of the verdict."""
+    """Print the outcome and return the exit code of the verdict.
+
+    Args:
+        result, judgement: What was found.
+        directory: Of the run.
+        as_json, quiet: How to print.
+        written: Whether a report was.
+        expected: What became of a number that was seen elsewhere.
+    """
     codes = exit_codes(judgement.verdict)
     if judgement.error is not None:
         codes.add(judgement.error.exit_code)
@@ -86,9 +97,12 @@ def announce(
         codes.add(ExitCode.CANNOT_JUDGE)
     code = decide_exit(codes, valid=result.valid)
     if as_json:
-        emit_json(_summary(result, judgement.verdict, directory, code))
+        summary = _summary(result, judgement.verdict, directory, code)
+        emit_json(summary if expected is None else {**summary, "expected": dict(expected)})
     else:
         emit(render_text(report_view(result, judgement.verdict)))
+        if expected is not None:
+            emit("\n" + "\n".join(expectation_text(expected)) + "\n")
     if written and not quiet:
         tell(f"report: {directory / 'report.html'}")
         if judgement.verdict.outcome == "none" and result.valid and result.partial is None:

@@ -26,6 +26,7 @@ from evalkit.usercode import import_path
 from evalkit.verdict import Verdict
 
 if TYPE_CHECKING:
+    from evalkit.expecting import Expectation
     from evalkit.measure import Beside, Evaluation
     from evalkit.prepare import Opened
     from evalkit.setup import Setup
@@ -85,6 +86,7 @@ def _with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--trust-checkpoint", is_flag=True, help="Run the code of a checkpoint that holds a whole model."
 )
+@click.option("--expect", metavar="METRIC=NUMBER", help="Ask why another number was seen: accuracy=0.9134.")
 @click.option("--strict", is_flag=True, help="A warning is a failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -102,6 +104,7 @@ def command(
     limit: int | None,
     allow_same_model: bool,
     trust_checkpoint: bool,
+    expect: str | None,
     strict: bool,
     as_json: bool,
     quiet: bool,
@@ -114,11 +117,13 @@ def command(
         specification, overrides=_overrides(settings, flags), gates=[_floor(text) for text in floors]
     )
     baseline = _baseline(loaded)
+    expected = None
     with open_run_directory(output) as directory:
         from evalkit.integrity import IntegrityLog  # noqa: PLC0415
         from evalkit.measure import measure  # noqa: PLC0415 - torch, not for --help
         from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
 
+        number = None if expect is None else _expectation(expect, loaded)
         opened = open_specification(loaded, trusted=trust_checkpoint)
         older = _open_older(loaded)
         terms = Terms(
@@ -165,6 +170,8 @@ def command(
         rows: tuple[GalleryRow, ...] = ()
         if evaluation.failure is None:
             parts["predictions.parquet"] = ledger
+            if number is not None:
+                expected = _compare(number, setup, ledger, opened)
             rows = _gallery(setup, ledger, verdict.verdict, loaded.spec.report.samples)
             if rows:
                 gallery = directory.temporary(GALLERY)
@@ -177,8 +184,29 @@ def command(
         directory.publish({**parts, "result.json": document, **judgement.documents()})
     if write_spec is not None:
         _write_specification(loaded, write_spec)
-    code = announce(evaluation.result, judgement, output, as_json=as_json, quiet=quiet)
+    code = announce(evaluation.result, judgement, output, as_json=as_json, quiet=quiet, expected=expected)
     return finish(code, evaluation.failure or judgement.error)
+
+
+def _expectation(text: str, loaded: Loaded) -> "Expectation":
+    from evalkit.expecting import parse_expectation  # noqa: PLC0415 - torch
+
+    if loaded.spec.task == "multilabel" or loaded.spec.metrics.unit is not None:
+        raise SpecificationError("--expect: is asked of samples with one class each")
+    return parse_expectation(text)
+
+
+def _compare(number: "Expectation", setup: "Setup", ledger: Path, opened: "Opened") -> dict[str, Any]:
+    from evalkit.expecting import compare_with  # noqa: PLC0415 - torch
+
+    with redirect_stdout(sys.stderr), import_path(opened.loaded.base):
+        return compare_with(
+            number,
+            setup,
+            ledger,
+            checkpoint=None if opened.trusted else opened.checkpoint,
+            taken=setup.model_facts.get("weights"),
+        )
 
 
 def _baseline(loaded: Loaded) -> BaselineRun | None:

@@ -110,8 +110,7 @@ class Predictor:
         np.add.at(state.seen, [lost.index for lost in batch.unreadable], 1)
         if not len(batch.index) or (state.unreadable and not self.exclude):
             return None  # what else cannot be read is still of interest, numbers are not
-        labels = _in_order(batch.y_true, self.order)
-        y_true = relabelled(labels, self.valid, n_classes=self.n_outputs, where="the data", index=batch.index)
+        y_true = self.labels(batch)
         inputs = moved(batch.inputs, self.device, self.dtype)
         fed = host_arrays(inputs)
         codes = item_codes(array_items(fed))
@@ -124,6 +123,11 @@ class Predictor:
         state.n_ties += n_ties
         state.input_cast = _cast(tensors_of(batch.inputs), tensors_of(inputs))
         return PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
+
+    def labels(self, batch: Batch) -> NDArray[Any]:
+        """Return a batch's labels as indices of the outputs that count; DataError for any other."""
+        labels = _in_order(batch.y_true, self.order)
+        return relabelled(labels, self.valid, n_classes=self.n_outputs, where="the data", index=batch.index)
 
     def outputs(self, inputs: Inputs, position: int, index: Index) -> tuple[NDArray[Any], str]:
         """Return what the model answers to inputs on its device, shape (n, K), and the type of its answer.
