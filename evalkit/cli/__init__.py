@@ -5,9 +5,13 @@ Commands are loaded when they are called, so that ``--help`` imports nothing hea
 
 import errno
 import importlib
+import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -28,7 +32,7 @@ COMMANDS = {
     "bless": "Make a run the baseline that later ones are compared with.",
     "doctor": "Say what is installed, and whether it computes what it should.",
 }
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 EXIT_CODES = """\b
 Exit codes:
@@ -39,7 +43,12 @@ Exit codes:
   4  an input was refused
   5  the run is invalid, or a gate cannot be judged
   6  an output could not be written
-  7  inconclusive: too few samples to decide"""
+  7  inconclusive: too few samples to decide
+  130, 143  interrupted"""
+
+
+class _Terminated(BaseException):
+    """SIGTERM: what is open is closed, what is half written is removed, as after Control-C."""
 
 
 class _LazyGroup(click.Group):
@@ -68,12 +77,25 @@ def cli() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; the only catcher of errors."""
     words = list(sys.argv[1:] if argv is None else argv)
+    previous = _on_sigterm()
+    try:
+        return _caught(words)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _complain("interrupted", "stopped by the keyboard", INTERRUPTED)
+    except _Terminated:
+        return _complain("terminated", "stopped by SIGTERM", TERMINATED)
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _caught(words: Sequence[str]) -> int:
     debug = "--debug" in words
     try:
-        code = cli.main(args=words, prog_name="evalkit", standalone_mode=False, obj=["evalkit", *words])
+        code = cli.main(args=list(words), prog_name="evalkit", standalone_mode=False, obj=["evalkit", *words])
         return int(code or 0)
     except click.exceptions.Abort:
-        return _complain("interrupted", "stopped by the keyboard", INTERRUPTED)
+        raise
     except click.ClickException as error:
         return _usage_error(error)
     except EvalkitError as error:
@@ -84,6 +106,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stdout_error(error, debug=debug)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the last resort
         return _internal_error(error, debug=debug)
+
+
+def _on_sigterm() -> Any:
+    """End in an orderly way on SIGTERM; returns what to restore, None where signals are not ours to take."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    owner = os.getpid()
+
+    def end(*_: object) -> None:
+        if os.getpid() != owner:  # a loader worker that was forked: it has nothing to close
+            os._exit(TERMINATED)
+        raise _Terminated
+
+    return signal.signal(signal.SIGTERM, end)
 
 
 def _stdout_error(error: OSError, *, debug: bool) -> int:
