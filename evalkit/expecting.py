@@ -20,11 +20,10 @@ from evalkit.count_rows import margins_of, members_of
 from evalkit.counts import ConfusionCounts
 from evalkit.display import quoted
 from evalkit.errors import CheckpointError, EvalkitError, SpecificationError
-from evalkit.inference import batch_list, iterate_batches
-from evalkit.inference.loop import Inference, Predictor
+from evalkit.inference import Inference, batch_list, iterate_batches
 from evalkit.metrics.estimands import Scope, summary_estimands
 from evalkit.rows import asked_metric
-from evalkit.setup import Setup, floating_dtype
+from evalkit.setup import Setup, predictor_of
 
 BATCH_SIZES = (8, 10, 16, 20, 25, 32, 50, 64, 100, 128, 200, 250, 256, 500, 512, 1000, 1024)
 MAX_CELLS = 50_000_000
@@ -236,19 +235,7 @@ def _of_other_answers(
 def _asked_again(model: torch.nn.Module, setup: Setup, measure: Any) -> float | None:
     """Return the metric of another model over the first samples; None where it cannot answer."""
     n = min(len(setup.source), MAX_ASKED_AGAIN)
-    predictor = Predictor(
-        model,
-        setup.question.asked.decision,
-        setup.n_outputs,
-        setup.select,
-        setup.device,
-        floating_dtype(model),
-        setup.exclude,
-        Inference(np.zeros(n, np.uint8)),
-        default_select=setup.default_select,
-        valid=setup.valid,
-        order=setup.order,
-    )
+    predictor = predictor_of(setup, Inference(np.zeros(n, np.uint8)), model)
     true, predicted = [], []
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):

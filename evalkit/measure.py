@@ -82,7 +82,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
         for run in runs:
             stack.push(run.opened)
             run.start()
-        batches = batch_list(first.n_asked, first.setup.batch_size)
+        batches = batch_list(first.ran.n_asked, first.setup.batch_size)
         stream = first.reading(iterate_batches(first.setup.source, batches, workers=first.setup.workers))
         with first.watching_workers():
             for position, batch in enumerate(stream):
@@ -91,7 +91,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
                 first.take(position, batch)
                 if first.failure is not None:
                     break
-                progress(first.state.n_evaluated, first.n_asked)
+                progress(first.ran.state.n_evaluated, first.ran.n_asked)
         for run in reversed(runs):
             run.close()
         for run in runs if first.failure is None else [first]:

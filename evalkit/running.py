@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from evalkit.assemble import assemble
 from evalkit.binned import ClassBins
 from evalkit.counts import ConfusionCounts, counter_of
 from evalkit.datasets import Batch, Inputs
-from evalkit.datasets.images import truncated_allowed
+from evalkit.describing import Pass, document, record_warnings
 from evalkit.digests import DataDigest
 from evalkit.errors import DataError, InvalidRunError
-from evalkit.findings import Findings, find
+from evalkit.findings import find
 from evalkit.inference import (
     Inference,
-    Predictor,
     batch_list,
     evaluation_mode,
     first_line,
@@ -27,17 +24,16 @@ from evalkit.inference import (
     iterate_batches,
     relabelled,
 )
-from evalkit.inference.anatomy import anatomy
 from evalkit.inference.audit import N_TWICE, Auditor
 from evalkit.inference.batches import reordered
-from evalkit.inference.mode import check_eval_mode, flags
-from evalkit.inference.repeats import Repeats, find_repeats
+from evalkit.inference.mode import check_eval_mode
+from evalkit.inference.repeats import find_repeats
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
 from evalkit.ledger import LedgerWriter, PredictionBatch, open_ledger
 from evalkit.result import EvalResult
 from evalkit.samples import Samples, read_samples
-from evalkit.setup import Setup, floating_dtype
+from evalkit.setup import Setup, predictor_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +66,17 @@ class Run:
         self.integrity = integrity
         self.ledger = ledger
         self.clock = clock
-        self.n_asked = len(setup.source) if limit is None else min(limit, len(setup.source))
-        if self.n_asked == 0:
+        n_asked = len(setup.source) if limit is None else min(limit, len(setup.source))
+        if n_asked == 0:
             raise DataError(f"{setup.where}: holds no samples")
-        self.state = Inference(np.zeros(self.n_asked, np.uint8))
         asked = setup.question.asked
-        self.data = DataDigest(asked.class_names)
-        self.n_evaluated = 0
+        self.ran = Pass(Inference(np.zeros(n_asked, np.uint8)), DataDigest(asked.class_names), n_asked)
         self.bins = ClassBins(asked.binned, n_classes=len(asked.class_names), output=asked.decision.output)
-        self.seconds = 0.0
-        self.audit_seconds = 0.0
         self.failure: InvalidRunError | None = None
         self.counts: ConfusionCounts | None = None
         self._counter: Any = counter_of(asked.measures.task, len(asked.class_names))
-        self._predictor = self._predict_with(self.state)
+        self._predictor = predictor_of(setup, self.ran.state)
         self._before = ""
-        self._few: Inputs = ()
-        self._repeats = Repeats()
-        self._n_trained_on: int | None = None
         self._writer: LedgerWriter | None = None
         self.opened = ExitStack()
 
@@ -121,7 +110,7 @@ class Run:
             except InvalidRunError as error:
                 self.failure = error
                 return
-            self.seconds += self.clock() - start
+            self.ran.seconds["inference"] += self.clock() - start
             if batch is None:
                 return
             yield batch
@@ -140,23 +129,23 @@ class Run:
         if found is not None:
             assert self._writer is not None
             self._counter.add(found.y_true, found.y_pred)
-            self.data.add(found.y_true, found.ids)
+            self.ran.data.add(found.y_true, found.ids)
             self._writer.write(found)
             self.bins.add(found)
-        self.seconds += self.clock() - start
+        self.ran.seconds["inference"] += self.clock() - start
         if found is not None and asked_again:
             self._audit(asked_again, found)
 
     def _few_of(self, batch: Batch) -> Inputs:
         """Copy the samples of a batch that the model is asked about again, before it can change them."""
-        if (self._few and self.setup.audit != "full") or not len(batch.index):
+        if (self.ran.few and self.setup.audit != "full") or not len(batch.index):
             return ()
         return reordered(batch.inputs, np.arange(min(N_TWICE, len(batch.index))))
 
     def _audit(self, inputs: Inputs, found: PredictionBatch) -> None:
         """Ask again as soon as there is an answer, so that a wrong model does not run for hours."""
         setup, start = self.setup, self.clock()
-        self._few = self._few or inputs
+        self.ran.few = self.ran.few or inputs
         if setup.audit == "off" or found.outputs is None:
             return
         if setup.stochastic:
@@ -164,13 +153,13 @@ class Run:
             return
         on_cpu = setup.device.type == "cpu"
         auditor = Auditor(
-            self._predictor.ask, setup.question.asked.decision, self.state.output_dtype, on_cpu=on_cpu
+            self._predictor.ask, setup.question.asked.decision, self.ran.state.output_dtype, on_cpu=on_cpu
         )
         try:
             auditor.audit(inputs, found.outputs, self.integrity)
         except InvalidRunError as error:
             self.failure = self._cause() or error
-        self.audit_seconds += self.clock() - start
+        self.ran.seconds["audit"] += self.clock() - start
 
     def _cause(self) -> InvalidRunError | None:
         """Return what makes answers differ where it is known: train mode, or a model that changes itself."""
@@ -199,7 +188,7 @@ class Run:
             if self.failure is not None:
                 raise self.failure
             self._predictor.check_readable()
-            self.state.check_complete()
+            self.ran.state.check_complete()
             check_unchanged(self._before, model_digest(self.setup.model))
             counts: ConfusionCounts = self._counter.result()
             self._check_sum(counts)
@@ -209,47 +198,24 @@ class Run:
             self.integrity.record(error.check, "fail", error.message)
             return
         setup = self.setup
-        if setup.chosen_on is not None and setup.chosen_on == self.data.hexdigest():
+        if setup.chosen_on is not None and setup.chosen_on == self.ran.data.hexdigest():
             raise DataError(
                 "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
             )
         self.counts = counts
-        self._repeats = find_repeats(self.state.prints, self.ledger)
-        self._record_warnings()
+        self.ran.repeats = find_repeats(self.ran.state.prints, self.ledger)
+        record_warnings(setup, self.ran, self.integrity)
         checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
         declared = setup.question.asked.decision.output == "probabilities"
         self.integrity.ok([*checks, "probabilities"] if declared else checks)
-
-    def _record_warnings(self) -> None:
-        """Record what does not make the run invalid, but a reader must know."""
-        found, ok = self._repeats, ["images_complete", "inputs_differ", "labels_agree"]
-        if truncated_allowed():
-            self.integrity.record(
-                "images_complete",
-                "warn",
-                "LOAD_TRUNCATED_IMAGES is set: pictures may be cut off without a word",
-            )
-        if found.n_duplicates:
-            text = f"{found.n_duplicates} inputs equal an earlier one"
-            self.integrity.record("inputs_differ", "warn", text)
-        if found.n_conflicting:
-            text = f"{found.n_conflicting} samples have an input that also occurs with another label"
-            self.integrity.record("labels_agree", "warn", text)
-        self.integrity.ok(ok)
-        if self.setup.trained_on is None:
-            return
-        self._n_trained_on = self.setup.trained_on.n_shared(np.concatenate(self.state.prints))
-        if self._n_trained_on:
-            text = f"{self._n_trained_on} of {self.n_evaluated} inputs are in the training set"
-            self.integrity.record("not_trained_on", "warn", text)
-        self.integrity.ok(["not_trained_on"])
 
     def evaluation(self, provenance: dict[str, Any]) -> Evaluation:
         """Compute the numbers and make the document."""
         found = None
         if self.counts is not None:
             found = find(self.setup.question.asked, self.counts, self.samples)
-        return Evaluation(self.document(found, provenance), self.failure, self.bins)
+        written = document(self.setup, self.ran, found, integrity=self.integrity, provenance=provenance)
+        return Evaluation(written, self.failure, self.bins)
 
     def samples(self) -> Samples:
         """Read what the run wrote down."""
@@ -264,12 +230,12 @@ class Run:
         )
 
     def _check_sum(self, counts: ConfusionCounts) -> None:
-        n_evaluated = self.state.n_evaluated
+        n_evaluated = self.ran.state.n_evaluated
         if n_evaluated == 0:
-            raise DataError(f"{self.setup.where}: none of {self.n_asked} samples can be read")
+            raise DataError(f"{self.setup.where}: none of {self.ran.n_asked} samples can be read")
         if (counts.n_samples != n_evaluated).any():
             raise InvalidRunError(f"counts sum to {counts.n_samples}, not {n_evaluated}", check="seen_once")
-        self.n_evaluated = n_evaluated
+        self.ran.n_evaluated = n_evaluated
 
     def check_labels(self) -> None:
         """Refuse labels outside the classes; where the classes are the mistake, say that instead."""
@@ -281,83 +247,6 @@ class Run:
             relabelled(labels, setup.valid, n_classes=setup.n_outputs, where=setup.where)
         except DataError:
             with suppress(InvalidRunError, DataError), evaluation_mode(setup.model):
-                probe = self._predict_with(Inference(np.zeros(1, np.uint8)))
+                probe = predictor_of(setup, Inference(np.zeros(1, np.uint8)))
                 probe.take(0, next(iterate_batches(setup.source, batch_list(1, 1), workers=0)))
             raise
-
-    def _predict_with(self, state: Inference) -> Predictor:
-        setup = self.setup
-        return Predictor(
-            setup.model,
-            setup.question.asked.decision,
-            setup.n_outputs,
-            setup.select,
-            setup.device,
-            floating_dtype(setup.model),
-            setup.exclude,
-            state,
-            default_select=setup.default_select,
-            valid=setup.valid,
-            order=setup.order,
-        )
-
-    def document(self, found: Findings | None, provenance: dict[str, Any]) -> EvalResult:
-        """Write down what was found; without findings the run is invalid and holds no number."""
-        setup, state = self.setup, self.state
-        n_samples = self.n_asked if found is None else self.n_evaluated
-        complete = state.inputs.n_items == n_samples
-        return assemble(
-            setup.question,
-            found,
-            n_asked=self.n_asked,
-            n_available=len(setup.source),
-            n_excluded=len(state.unreadable),
-            digests={
-                "data": self.data.hexdigest() if complete else None,
-                "inputs": state.inputs.hexdigest() if complete else None,
-                "weights": setup.weights_sha256,
-            },
-            torch_version=torch.__version__.partition("+")[0],
-            dtype=state.output_dtype,
-            integrity=self.integrity,
-            spec=setup.spec,
-            model={
-                **setup.model_facts,
-                "output_dtype": state.output_dtype or None,
-                "architecture": None if found is None else self._architecture(),
-            },
-            data=self._data_facts(),
-            run=self._run_facts(n_samples),
-            provenance=provenance,
-        )
-
-    def _architecture(self) -> dict[str, Any]:
-        """Look at the layers once everything is counted: nothing that this does can change a number."""
-        setup = self.setup
-        return anatomy(setup.model, self._few, setup.device, floating_dtype(setup.model))
-
-    def _data_facts(self) -> dict[str, Any]:
-        state = self.state
-        return {
-            **self.setup.source.facts(),
-            "n_evaluated": self.n_evaluated,
-            "n_unreadable": len(state.unreadable),
-            "unreadable": [f"{lost.name}: {lost.reason}" for lost in state.unreadable[:100]],
-            "duplicate_inputs": self._repeats.n_duplicates,
-            "conflicting_labels": self._repeats.n_conflicting,
-            "in_training_set": self._n_trained_on,
-            "modes": dict(sorted(state.modes.items())),
-            "classes_assumed": self.setup.question.classes_assumed,
-            "input_cast": state.input_cast,
-            "input_statistics": state.statistics.summary(),
-            "n_ties": state.n_ties,
-        }
-
-    def _run_facts(self, n_samples: int) -> dict[str, Any]:
-        return {
-            **self.setup.run,
-            "used_device": str(self.setup.device),
-            **flags(),
-            "seconds": {"inference": self.seconds, "audit": self.audit_seconds},
-            "samples_per_second": n_samples / self.seconds if self.seconds else None,
-        }

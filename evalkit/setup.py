@@ -11,6 +11,7 @@ from evalkit.assemble import Question
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Source
 from evalkit.errors import ModelError
+from evalkit.inference import Inference, Predictor
 from evalkit.manifest import Manifest
 from evalkit.samples import DEFAULT_MEMORY
 
@@ -71,6 +72,24 @@ class Setup:
         """Take the number of class names where nothing else is said."""
         if not self.n_outputs:
             object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
+
+
+def predictor_of(setup: Setup, state: Inference, model: torch.nn.Module | None = None) -> Predictor:
+    """Return what answers a setup's question: its own model, or another in its place."""
+    asked = setup.model if model is None else model
+    return Predictor(
+        asked,
+        setup.question.asked.decision,
+        setup.n_outputs,
+        setup.select,
+        setup.device,
+        floating_dtype(asked),
+        setup.exclude,
+        state,
+        default_select=setup.default_select,
+        valid=setup.valid,
+        order=setup.order,
+    )
 
 
 def check_module(model: object) -> None:
