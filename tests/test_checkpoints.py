@@ -227,7 +227,7 @@ REFUSED = {
     "two that fit": (lambda s: {"model": s, "model_ema": dict(s)}, r"--weights model \| model_ema"),
     "no weights": (lambda s: {"epoch": 3}, "no dictionary of tensors"),
     "negated view": (lambda s: {**s, "3.bias": torch._neg_view(torch.ones(3))}, "3.bias"),
-    "expanded view": (lambda s: {**s, "3.bias": torch.ones(1).expand(3)}, "outside its storage"),
+    "expanded view": (lambda s: {**s, "3.bias": torch.ones(1).expand(3)}, "is an expanded view"),
 }
 
 

@@ -18,6 +18,7 @@ from evalkit.spec import Loaded
 _USUAL_KEYS = frozenset(
     "classes class_names class_to_idx idx_to_class id2label label2id label_names categories".split()
 )
+MAX_NAMES_TRIED = 50
 _NUMBER_LIKE = re.compile(r"[-+]?\d")
 _CHOICES = "Say --classes folder:TRAINING_DIR, --classes checkpoint:KEY, or --classes FILE (one name a line)"
 
@@ -111,10 +112,14 @@ def names_in_checkpoint(checkpoint: Checkpoint, key: str) -> list[str]:
 def names_held(checkpoint: Checkpoint) -> dict[str, list[str]]:
     """Return the class names that a checkpoint holds under one of their usual keys, by dotted key."""
     found: dict[str, list[str]] = {}
+    left = MAX_NAMES_TRIED
     for way, node in nodes(checkpoint.contents.tree):
         for key in _USUAL_KEYS & children(node).keys():
-            path = path_of((way, key))
+            left -= 1
+            if left < 0:
+                return found
             with suppress(CheckpointError):
+                path = path_of((way, key))
                 names = names_in_checkpoint(checkpoint, path)
                 found |= {path: names} if len(names) > 1 else {}
     return found

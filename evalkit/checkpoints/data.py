@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from evalkit.errors import CheckpointError
 
+# Of what a file declares: a preprocessing, say.
+MAX_PLAIN_DEPTH, MAX_PLAIN_ITEMS = 4, 50
+
 Integrity = Literal["crc_verified", "crc_not_recorded", "not_verifiable"]
 
 _ITEM_SIZES = {
@@ -110,14 +113,16 @@ def dtype_name(dtype: object) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def plain_values(node: Any) -> Any:
+def plain_values(node: Any, *, left: int = MAX_PLAIN_DEPTH) -> Any:
     """Return plain values of a file as a specification writes them: tuples as lists.
 
     Raises:
-        RecursionError: They hold themselves.
+        CheckpointError: They are nested deeper, or are more, than anybody would declare.
     """
+    if isinstance(node, (dict, list, tuple)) and (left == 0 or len(node) > MAX_PLAIN_ITEMS):
+        raise CheckpointError("a value that is too large to be a declaration")
     if isinstance(node, dict):
-        return {str(key): plain_values(value) for key, value in node.items()}
+        return {str(key): plain_values(value, left=left - 1) for key, value in node.items()}
     if hasattr(node, "item") and getattr(node, "size", None) == 1:
         return node.item()
-    return [plain_values(value) for value in node] if isinstance(node, (list, tuple)) else node
+    return [plain_values(value, left=left - 1) for value in node] if isinstance(node, (list, tuple)) else node

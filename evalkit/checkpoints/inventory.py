@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass, field
+from math import isfinite, prod
 from typing import Any
 
 from evalkit.checkpoints.contract import names_held
@@ -9,12 +10,14 @@ from evalkit.checkpoints.data import TensorData
 from evalkit.checkpoints.declaration import read_declaration
 from evalkit.checkpoints.libraries import named_library
 from evalkit.checkpoints.loading import file_facts, is_finite
-from evalkit.checkpoints.reader import Checkpoint
+from evalkit.checkpoints.reader import Checkpoint, located
 from evalkit.checkpoints.tree import TensorSet, children, tensor_sets
 from evalkit.display import MAX_NAME, visible
 from evalkit.errors import CheckpointError
 
 MAX_VALUES = 100
+# How often the bytes of a file may be looked at.
+LOOKED_AT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,11 @@ def take_inventory(checkpoint: Checkpoint) -> Inventory:
     Raises:
         CheckpointError: It is nested deeper than any training loop writes, or its declaration is damaged.
     """
-    held = sorted(tensor_sets(checkpoint.contents.tree), key=lambda one: -len(one.tensors))
-    weights = tuple(_weights(checkpoint, one) for one in held)
-    names = names_held(checkpoint)
+    with located(checkpoint.path):
+        held = sorted(tensor_sets(checkpoint.contents.tree), key=lambda one: -len(one.tensors))
+        names = names_held(checkpoint)
+    looked = _Looked(checkpoint, {}, LOOKED_AT * checkpoint.n_bytes)
+    weights = tuple(_weights(looked, one) for one in held)
     metadata = {visible(key): text for key, text in checkpoint.contents.metadata.items()}
     return Inventory(
         str(checkpoint.path),
@@ -93,35 +98,50 @@ def take_inventory(checkpoint: Checkpoint) -> Inventory:
     )
 
 
-def _weights(checkpoint: Checkpoint, held: TensorSet) -> HeldWeights:
-    tensors = [_tensor(checkpoint, key, data) for key, data in held.tensors.items()]
+@dataclass(slots=True)
+class _Looked:
+    """What was found out about values, each view once, within a limit: many names may share a storage.
+
+    Attributes:
+        checkpoint: The file.
+        known: The refusal of each view.
+        left: How many bytes may still be looked at.
+    """
+
+    checkpoint: Checkpoint
+    known: dict[Any, str | None]
+    left: int
+
+    def refusal(self, name: str, data: TensorData) -> str | None:
+        """Return why a tensor could not be loaded."""
+        view = (data.storage.key, data.dtype, data.offset, data.shape, data.stride)
+        if view not in self.known:
+            self.left -= prod(data.shape) + 1
+            self.known[view] = self._look(name, data) if self.left > 0 else "not looked at: views overlap"
+        return self.known[view]
+
+    def _look(self, name: str, data: TensorData) -> str | None:
+        try:
+            value = self.checkpoint.tensor(data, name=name)
+        except CheckpointError as error:
+            return error.message.removeprefix(f"{self.checkpoint.path}: {name}: ")
+        if value.is_complex():
+            return "is complex"
+        return None if is_finite(value) else "has NaN or infinite values"
+
+
+def _weights(looked: _Looked, held: TensorSet) -> HeldWeights:
+    tensors = [
+        HeldTensor(visible(key), data.shape, visible(data.dtype), looked.refusal(visible(key), data))
+        for key, data in held.tensors.items()
+    ]
+    n_elements = sum(prod(tensor.shape) for tensor in tensors)
     tensors += [
         HeldTensor(visible(key), (), "unknown", f"is no plain tensor ({name})")
         for key, name in held.unread.items()
     ]
-    n_elements = sum(_numel(tensor.shape) for tensor in tensors if tensor.dtype != "unknown")
     module = None if held.module is None else visible(held.module)
     return HeldWeights(held.name, module, n_elements, tuple(tensors))
-
-
-def _tensor(checkpoint: Checkpoint, key: str, data: TensorData) -> HeldTensor:
-    refusal = None
-    try:
-        value = checkpoint.tensor(data, name=visible(key))
-        if value.is_complex():
-            refusal = "is complex"
-        elif not is_finite(value):
-            refusal = "has NaN or infinite values"
-    except CheckpointError as error:
-        refusal = error.message.removeprefix(f"{checkpoint.path}: {visible(key)}: ")
-    return HeldTensor(visible(key), data.shape, visible(data.dtype), refusal)
-
-
-def _numel(shape: tuple[int, ...]) -> int:
-    n = 1
-    for extent in shape:
-        n *= extent
-    return n
 
 
 def _values(tree: Any) -> dict[str, Any]:
@@ -131,7 +151,10 @@ def _values(tree: Any) -> dict[str, Any]:
         if isinstance(value, (str, bool, float, type(None)))
         or (isinstance(value, int) and abs(value) < 1 << 63)
     }
-    finite = {key: value if value == value else "NaN" for key, value in plain.items()}  # noqa: PLR0124
+    finite = {
+        key: str(value) if isinstance(value, float) and not isfinite(value) else value
+        for key, value in plain.items()
+    }
     return dict(list(finite.items())[:MAX_VALUES])
 
 
@@ -144,7 +167,7 @@ def _command(checkpoint: Checkpoint, held: list[TensorSet], names: dict[str, lis
         flags = "" if declared is None else declared.flags_to_paste()
         words += shlex.split(flags) if flags else ["--model", "MODULE:CALLABLE"]
     words += ["--checkpoint", str(checkpoint.path)]
-    largest = [one for one in held if held and _shapes(one) == _shapes(held[0])]
+    largest = [one for one in held if _shapes(one) == _shapes(held[0])]
     if len(largest) > 1:
         words += ["--weights", "|".join(one.name or "(the whole file)" for one in largest)]
     if declared is None or declared.classes is None:

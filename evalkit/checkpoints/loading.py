@@ -10,8 +10,8 @@ from torch.nn.parameter import is_lazy
 
 from evalkit.checkpoints.data import dtype_name
 from evalkit.checkpoints.matching import Weights, find_weights
-from evalkit.checkpoints.reader import Checkpoint
-from evalkit.display import MAX_TEXT, visible
+from evalkit.checkpoints.reader import Checkpoint, located
+from evalkit.display import visible
 from evalkit.errors import CheckpointError, ModelError, listed, reason_of
 
 _SHOWN_NAMES = 100
@@ -74,19 +74,16 @@ def load_weights(
         weights: Which set, where several fit.
 
     Raises:
-        CheckpointError: Nothing or too much fits, or a weight is not finite. The model is unchanged then.
+        CheckpointError: Nothing or too much fits, or a weight is not finite; the model is unchanged then. Or
+            the model itself refuses them.
         ModelError: The model keeps state that no file of tensors could fill.
     """
     path = checkpoint.path
     check_filled(model)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     shapes = {key: tuple(value.shape) for key, value in own.items()}
-    try:
+    with located(path):
         found = find_weights(checkpoint.contents.tree, shapes, wanted=weights)
-    except CheckpointError as error:
-        text = visible(error.message, limit=MAX_TEXT)
-        hint = None if error.hint is None else visible(error.hint, limit=MAX_TEXT)
-        raise CheckpointError(f"{path}: {text}", hint=hint) from error
     state = {key: checkpoint.tensor(data, name=key) for key, data in found.tensors.items()}
     _check_values(path, state, own)
     casts = _casts((value.dtype, own[key].dtype) for key, value in state.items())
@@ -147,11 +144,14 @@ def is_finite(value: torch.Tensor) -> bool:
 
 
 def _fits_type(value: torch.Tensor, dtype: torch.dtype) -> bool:
-    """Return whether a cast keeps every value finite and, into integers, whole."""
-    if value.dtype == dtype:
+    """Return whether a type holds every value: in range, and where one of the two is an integer, exactly."""
+    if value.dtype == dtype or not value.numel():
         return True
+    if value.is_floating_point() and dtype.is_floating_point:
+        return float(value.to(torch.float64).abs().max()) <= torch.finfo(dtype).max
     cast = value.to(dtype)
-    return is_finite(cast) if dtype.is_floating_point else bool((cast.to(value.dtype) == value).all())
+    exact = bool((cast.to(value.dtype) == value).all())
+    return exact and bool((cast.to(torch.float64) == value.to(torch.float64)).all())
 
 
 def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

@@ -1,5 +1,6 @@
 """Finds which weights of a file are the model's: keys and shapes must be equal, one prefix taken off."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from evalkit.errors import CheckpointError, listed
 Shapes = Mapping[str, tuple[int, ...]]
 
 _ROOT = "(the whole file)"
+# How far an error looks for the nearest weights.
+_MAX_CUTS, _MAX_COMPARED = 8, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +93,18 @@ def _fits(held: TensorSet, shapes: Shapes) -> Iterator[Weights]:
     needed = [key for key in shapes if not _is_counter(key, shapes)]
     if not needed:
         return
-    tensors, probe = held.tensors, max(needed, key=len)
-    prefixes = [key[: -len(probe)] for key in tensors if key.endswith(probe)]
-    for prefix in prefixes:
+    tensors, in_order, probe = held.tensors, sorted(held.tensors), max(needed, key=len)
+    for prefix in [key[: -len(probe)] for key in tensors if key.endswith(probe)]:
         if prefix and not prefix.endswith("."):
             continue
-        inside = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-        missing = [key for key in shapes if key not in inside]
-        if any(not _is_counter(key, shapes) for key in missing) or any(key not in shapes for key in inside):
+        missing = [key for key in shapes if f"{prefix}{key}" not in tensors]
+        if any(not _is_counter(key, shapes) for key in missing):
+            continue
+        # As many keys as the model has begin with the prefix, so that none of them is one too many.
+        first = bisect_left(in_order, prefix)
+        last = bisect_left(in_order, f"{prefix[:-1]}/") if prefix else len(in_order)
+        inside = {key: tensors[f"{prefix}{key}"] for key in shapes if f"{prefix}{key}" in tensors}
+        if last - first != len(inside):
             continue
         if all(value.shape == tuple(shapes[key]) for key, value in inside.items()):
             outside = tuple(key for key in tensors if not key.startswith(prefix))
@@ -111,7 +118,8 @@ def _is_counter(key: str, shapes: Shapes) -> bool:
 def _nothing_fits(held: Sequence[TensorSet], shapes: Shapes) -> CheckpointError:
     if not held:
         return CheckpointError("holds no weights: no dictionary of tensors in it")
-    best = max(held, key=lambda one: _overlap(one.tensors, shapes))
+    largest = sorted(held, key=lambda one: -len(one.tensors))[:_MAX_COMPARED]
+    best = max(largest, key=lambda one: _overlap(one.tensors, shapes))
     name, tensors = best.name, best.tensors
     for key in shapes:
         if key in best.unread:
@@ -139,7 +147,7 @@ def _without_prefix(tensors: dict[str, TensorData], shapes: Shapes) -> dict[str,
     """Take off the prefix under which most of the model's keys are found."""
     counts: dict[str, int] = {"": 0}
     for key in tensors:
-        parts = key.split(".")
+        parts = key.split(".", _MAX_CUTS)
         for cut in range(len(parts)):
             if ".".join(parts[cut:]) in shapes:
                 prefix = "".join(f"{part}." for part in parts[:cut])

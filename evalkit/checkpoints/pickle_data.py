@@ -12,13 +12,14 @@ from typing import Any
 
 from evalkit.checkpoints.data import Global, Opaque, Storage
 from evalkit.checkpoints.hostile import check_harmless, hostile
-from evalkit.checkpoints.rebuilt import KNOWN_CALLS, copied_items, storage_of
+from evalkit.checkpoints.rebuilt import KNOWN_CALLS, is_key, storage_of, work_of
 from evalkit.display import visible
 from evalkit.errors import CheckpointError
 
 MAX_INSTRUCTIONS = 5_000_000
 MAX_OPAQUE_NAMES = 1_000
 MAX_NAME = 200
+MAX_GLOBAL = 1_000
 
 _MARK = object()
 
@@ -113,8 +114,7 @@ class _Machine:
         target = self.stack[-1]
         items = target.items if isinstance(target, Opaque) else target
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            # Other keys are left out: the hash of a deep tuple alone can crash the interpreter.
-            if isinstance(items, dict) and isinstance(key, (str, int, float, bytes)):
+            if isinstance(items, dict) and is_key(key):
                 items[key] = value
 
     def dictionary(self, _: Any) -> None:
@@ -126,15 +126,22 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(items)
+        elif isinstance(target, Opaque):  # of a class that is a list
+            target.items.update(enumerate(items, start=len(target.items)))
 
     def global_name(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
-        self.push(Global(f"{module}.{name}"))
+        self.push_global(module, name)
 
     def stack_global(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if not isinstance(name, str) or not isinstance(module, str):
             raise CheckpointError("a global whose name is no text")
+        self.push_global(module, name)
+
+    def push_global(self, module: str, name: str) -> None:
+        if len(module) + len(name) > MAX_GLOBAL:
+            raise CheckpointError(f"a global with a name of more than {MAX_GLOBAL:,} characters")
         self.push(Global(f"{module}.{name}"))
 
     def reduce(self, _: Any) -> None:
@@ -172,14 +179,13 @@ class _Machine:
         name = function.name if isinstance(function, (Global, Opaque)) else type(function).__name__
         check_harmless(name)
         given = arguments if isinstance(arguments, tuple) else ()
+        self.reader.spend(work_of(given))
         for argument in given:
             if isinstance(argument, Global):  # handed to something that would call it
                 check_harmless(argument.name)
         known = KNOWN_CALLS.get(name)
-        if known is not None:
-            self.reader.spend(copied_items(given))
-            if (value := known(*given)) is not None:
-                return value
+        if known is not None and (value := known(*given)) is not None:
+            return value
         opaque = self.reader.note(_class_name(name, given))
         opaque.arguments = given
         return opaque

@@ -57,7 +57,7 @@ class Checkpoint:
         Raises:
             CheckpointError: It reaches outside its storage, is an expanded view, or of a type not read.
         """
-        with _located(self.path, name):
+        with located(self.path, name):
             return tensor_of(data, self.contents.storage(data.storage), byteorder=self.contents.byteorder)
 
 
@@ -94,7 +94,7 @@ def read_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint:
 
 
 def _read_shards(path: Path, index: _File) -> Checkpoint:
-    with _located(path):
+    with located(path):
         files = weight_map(index.data)
     shards: dict[str, Contents] = {}
     digests, size = {path.name: index.digest}, len(index.data)
@@ -104,17 +104,17 @@ def _read_shards(path: Path, index: _File) -> Checkpoint:
             raise CheckpointError(f"{path}: names the index {name} as a file of weights")
         shards[name], digests[name] = shard.contents, shard.digest
         size += len(shard.data)
-    with _located(path):
+    with located(path):
         joined = join(files, shards)
     digest = _aside(lambda: digest_of({name: one.result() for name, one in digests.items()}))
     return Checkpoint(path, size, joined, digest)
 
 
 def _read(path: Path, limit: int) -> _File:
-    with _located(path), _open(path) as file:
+    with located(path), _open(path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(HEAD_BYTES)
-        if is_index(head):
+        if is_index(head, path.name):
             data = head + file.read(MAX_INDEX_BYTES)
             return _File(data, _digest(data), None)
         opener = recognise(head, size)
@@ -152,7 +152,7 @@ def _indices(path: Path) -> str | None:
 
 
 @contextmanager
-def _located(path: Path, name: str = "the file") -> Iterator[None]:
+def located(path: Path, name: str = "the file") -> Iterator[None]:
     """Name the file, and a tensor of it, in every refusal; whatever else goes wrong inside is one, too."""
     where = str(path) if name == "the file" else f"{path}: {name}"
     try:

@@ -8,6 +8,7 @@ from evalkit.errors import CheckpointError
 
 MAX_NUMBER = 1 << 48
 MAX_DIMENSIONS = 64
+MAX_INDEX = 1 << 63
 
 _STORAGE_DTYPES = {
     "FloatStorage": "float32",
@@ -101,7 +102,7 @@ def _dict(pairs: Any = (), *_: Any) -> Any:
         return dict(pairs)
     if isinstance(pairs, (list, tuple)):
         items = [pair for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2]  # noqa: PLR2004
-        return {key: value for key, value in items if isinstance(key, (str, int))}
+        return {key: value for key, value in items if is_key(key)}
     return {}
 
 
@@ -138,7 +139,14 @@ KNOWN_CALLS: dict[str, Callable[..., Any]] = {
 }
 
 
-def copied_items(arguments: tuple[Any, ...]) -> int:
-    """Return how many items a known call copies: what a file may make it do again and again."""
-    first = arguments[0] if arguments else ()
-    return len(first) if isinstance(first, (dict, list, tuple)) else 0
+def work_of(arguments: tuple[Any, ...]) -> int:
+    """Return how many items a call may look at or copy: what a file can make it do again and again."""
+    held = [*arguments, *(inner for one in arguments if isinstance(one, tuple) for inner in one)]
+    return len(held) + sum(len(one) for one in held if isinstance(one, (dict, list, tuple)))
+
+
+def is_key(key: Any) -> bool:
+    """Return whether something may be a key: to hash a deep tuple, or a huge number, costs too much."""
+    if isinstance(key, int):
+        return -MAX_INDEX < key < MAX_INDEX
+    return isinstance(key, (str, float, bytes))

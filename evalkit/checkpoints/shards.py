@@ -15,9 +15,10 @@ MAX_SHARDS = 1_000
 _WORST_FIRST: tuple[Integrity, ...] = ("not_verifiable", "crc_not_recorded", "crc_verified")
 
 
-def is_index(head: bytes) -> bool:
-    """Tell an index, as Hugging Face writes it, from other JSON."""
-    return head.lstrip().startswith(b"{") and (b'"weight_map"' in head or b'"total_size"' in head)
+def is_index(head: bytes, name: str) -> bool:
+    """Tell an index, as Hugging Face writes it, from other JSON: by its keys, or by its name."""
+    known = b'"weight_map"' in head or b'"total_size"' in head or name.endswith(".index.json")
+    return known and head.lstrip().startswith(b"{")
 
 
 def weight_map(text: bytes) -> dict[str, str]:
@@ -31,6 +32,8 @@ def weight_map(text: bytes) -> dict[str, str]:
         files = {str(key): str(name) for key, name in found.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError("a damaged index of shards") from error
+    if not files:
+        raise CheckpointError("the index names no file")
     unsafe = [name for name in set(files.values()) if name in ("", ".", "..") or set(name) & set("/\\\0")]
     if unsafe:
         raise CheckpointError(f"the index names files that are not beside it: {listed(sorted(unsafe))}")

@@ -31,6 +31,8 @@ def tensor_of(data: TensorData, raw: memoryview, *, byteorder: str = "little") -
     available = len(raw) // size
     if numel == 0:
         return torch.empty(data.shape, dtype=dtype)
+    if any(stride == 0 and extent > 1 for extent, stride in zip(data.shape, data.stride, strict=True)):
+        raise CheckpointError("is an expanded view", hint="Save it with .contiguous()")
     if numel > available or last >= available:
         raise CheckpointError("reaches outside its storage")
     return _flat(raw[: available * size], dtype, byteorder).as_strided(data.shape, data.stride, data.offset)

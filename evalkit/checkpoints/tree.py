@@ -9,10 +9,11 @@ from evalkit.checkpoints.data import Opaque, TensorData
 from evalkit.errors import CheckpointError
 
 MAX_NODES = 1_000_000
-MAX_MODULES = 100_000
+MAX_TENSORS = 200_000
 MAX_DEPTH = 500
 MAX_KEY = 1_000
-_MAX_INDEX = 1 << 63
+_PAIR = 2
+_PARTS = ("_parameters", "_buffers", "_modules")
 _REBUILT = ("torch._utils._rebuild", "torch._tensor._rebuild")
 
 # A node's way from the root: the way of what holds it, and its key there.
@@ -42,10 +43,14 @@ def tensor_sets(tree: Any) -> Iterator[TensorSet]:
     Raises:
         CheckpointError: The file is deeper, or holds more, than any training loop writes.
     """
+    n_tensors = 0
     for way, node in nodes(tree):
         state = module_state(node)
         held = children(node) if state is None else _module_state_dict(state)
         tensors = {key: value for key, value in held.items() if isinstance(value, TensorData)}
+        n_tensors += len(tensors)
+        if n_tensors > MAX_TENSORS:
+            raise CheckpointError(f"names more than {MAX_TENSORS:,} tensors: no training loop writes this")
         if tensors:
             module = None if state is None else getattr(node, "name", "a torch module")
             unread = {
@@ -60,27 +65,34 @@ def nodes(tree: Any) -> Iterator[tuple[Way, Any]]:
     """Yield every mapping, list and object with its way; a whole model as one of them, unopened."""
     waiting: deque[tuple[Way, Any, int]] = deque([(None, tree, 0)])
     seen: set[int] = set()
+    n_items = 0
     while waiting:
         way, node, depth = waiting.popleft()
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if depth > MAX_DEPTH or len(seen) > MAX_NODES:
+        if depth > MAX_DEPTH or n_items > MAX_NODES:
             raise _too_large()
         yield way, node
         if module_state(node) is not None:
             continue
-        for key, value in children(node).items():
+        held = children(node)
+        n_items += len(held) + 1  # what is held by many is looked at again for each
+        for key, value in held.items():
             if isinstance(value, (dict, list, tuple, Opaque)):
                 waiting.append(((way, key), value, depth + 1))
 
 
 def path_of(way: Way) -> str:
     """Return a way as a dotted path."""
-    parts = []
+    parts: list[str] = []
+    length = 0
     while way is not None:
         way, key = way
         parts.append(key)
+        length += len(key) + 1
+        if length > MAX_KEY:
+            raise _too_large()
     return ".".join(reversed(parts))
 
 
@@ -113,7 +125,7 @@ def module_state(node: Any) -> dict[Any, Any] | None:
     else:
         candidates = [node] if isinstance(node, dict) else []
     for state in candidates:
-        if all(isinstance(state.get(name), dict) for name in ("_parameters", "_buffers", "_modules")):
+        if all(isinstance(state.get(name), dict) for name in _PARTS):
             return state
     return None
 
@@ -122,13 +134,14 @@ def _module_state_dict(state: dict[Any, Any]) -> dict[str, Any]:
     """Return what ``state_dict()`` of the module would hold: the same keys, in the same order."""
     found: dict[str, Any] = {}
     waiting: list[tuple[str, dict[Any, Any]]] = [("", state)]
-    for _ in range(MAX_MODULES):
-        if not waiting:
-            return found
+    n_looked_at = 0
+    while waiting:
         prefix, module = waiting.pop()
-        if len(prefix) > MAX_KEY:  # also a module that holds itself
-            break
-        hidden = module.get("_non_persistent_buffers_set") or ()
+        n_looked_at += 1 + sum(len(module[name]) for name in _PARTS)
+        if len(prefix) > MAX_KEY or n_looked_at > MAX_TENSORS:  # also a module that holds itself
+            raise _too_large()
+        named = module.get("_non_persistent_buffers_set")
+        hidden = {name for name in named if isinstance(name, str)} if isinstance(named, list) else set()
         buffers = {key: value for key, value in children(module["_buffers"]).items() if key not in hidden}
         for key, value in {**children(module["_parameters"]), **buffers}.items():
             if value is not None:
@@ -136,19 +149,17 @@ def _module_state_dict(state: dict[Any, Any]) -> dict[str, Any]:
         below = [(key, module_state(child)) for key, child in children(module["_modules"]).items()]
         # The last in comes first out: reversed, the children are visited in their order.
         waiting += [(f"{prefix}{key}.", child) for key, child in reversed(below) if child]
-    raise _too_large()
-
-
-def _state(node: Opaque) -> dict[Any, Any]:
-    """Return the attributes of an object: pickle writes a dictionary, or a pair with those of slots."""
-    parts = node.state if isinstance(node.state, tuple) else (node.state,)
-    found: dict[Any, Any] = {}
-    for part in parts:
-        found |= part if isinstance(part, dict) else {}
     return found
 
 
+def _state(node: Opaque) -> dict[Any, Any]:
+    """Return the attributes of an object: a dictionary, a pair with those of slots, or a list of values."""
+    state = node.state
+    if isinstance(state, list):
+        return dict(enumerate(state))
+    parts = state if isinstance(state, tuple) and len(state) == _PAIR else (state,)
+    return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+
+
 def _is_key(key: Any) -> bool:
-    if isinstance(key, str):
-        return len(key) <= MAX_KEY
-    return isinstance(key, int) and -_MAX_INDEX < key < _MAX_INDEX
+    return isinstance(key, int) or (isinstance(key, str) and len(key) <= MAX_KEY)

@@ -26,6 +26,11 @@ def load_trusted(checkpoint: Checkpoint, *, base: Path, weights: str | None = No
     Raises:
         CheckpointError: It holds no whole model, several, or its code raises.
     """
+    if checkpoint.contents.format not in ("zip", "legacy"):
+        raise CheckpointError(
+            f"{checkpoint.path}: holds no whole model, but tensors alone ({checkpoint.contents.format})",
+            hint="Name the model's code: --model module:callable",
+        )
     try:
         with import_path(base):
             found = torch.load(io.BytesIO(checkpoint.data), map_location="cpu", weights_only=False)
