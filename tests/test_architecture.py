@@ -119,7 +119,8 @@ def test_published_numbers(name, tables):
     meta = PUBLISHED[name].meta
     assert table.n_parameters == meta["num_params"]
     assert table.flops / 2e9 == pytest.approx(meta["_ops"], abs=0.0006)
-    assert sum(layer.n_parameters for layer in table.layers) <= table.n_parameters
+    assert sum(layer.n_parameters for layer in table.layers) == table.n_parameters
+    assert sum(layer.flops for layer in table.layers) <= table.flops
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -233,3 +234,39 @@ def test_the_document_and_the_page_hold_it(digits_run):
     page = (digits_run / "report.html").read_text()
     assert '<details class="layers">' in page
     assert "depthwise convolution (Conv2d)" in page
+
+
+@pytest.mark.parametrize(
+    "name", ["efficientnet_b0", "vit_tiny_patch16_224", "mobileone_s0", "swinv2_cr_tiny_224"]
+)
+def test_timms_own_layers_have_rows(name):
+    """Norms that hold their activation, tokens of the model itself: every parameter stands in one row."""
+    timm = pytest.importorskip("timm", reason="needs the extra timm")
+    model = timm.create_model(name, pretrained=False).eval()
+    table = inspect_architecture(model, (torch.rand(1, 3, 224, 224),))
+    assert sum(layer.n_parameters for layer in table.layers) == table.n_parameters
+    n_norms = sum(isinstance(one, nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm) for one in model.modules())
+    assert sum(layer.kind == "normalisation" for layer in table.layers) == n_norms
+
+
+def test_layers_that_hold_others_are_rows_too():
+    """Weight norm, low-rank adapters: the convolution or linear layer is one, with its own parameters and FLOPs."""
+
+    class Lora(nn.Linear):
+        def __init__(self):
+            super().__init__(8, 8)
+            self.down, self.up = nn.Linear(8, 2, bias=False), nn.Linear(2, 8, bias=False)
+
+        def forward(self, x):
+            return super().forward(x) + self.up(self.down(x))
+
+    table = inspect_architecture(nn.Sequential(Lora()).eval(), (torch.rand(1, 8),))
+    rows = {layer.name: layer for layer in table.layers}
+    assert (rows["0"].kind, rows["0"].n_parameters, rows["0"].flops) == ("linear", 72, 128)
+    assert (rows["0.down"].flops, rows["0.up"].flops, table.flops) == (32, 32, 192)
+    normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+    table = inspect_architecture(nn.Sequential(normed).eval(), (torch.rand(1, 3, 8, 8),))
+    rows = {layer.name: layer for layer in table.layers}
+    assert rows["0"].kind == "plain convolution"
+    assert rows["0"].receptive_field == [3, 3]
+    assert sum(layer.n_parameters for layer in table.layers) == table.n_parameters

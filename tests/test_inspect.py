@@ -22,6 +22,7 @@ def training(project):
         "class_to_idx": {"cat": 1, "ant": 0, "dog": 2},
         "epoch": 7,
         "best": 0.5,
+        "worst": float("inf"),
         "args": argparse.Namespace(lr=0.1),
     }
     return project.save(content, "training.pt")
@@ -43,7 +44,7 @@ def test_a_file_says_what_it_holds(training, evalkit, project):
         "refusal": None,
     }
     assert found["class_names"] == {"class_to_idx": ["ant", "cat", "dog"]}
-    assert found["values"] == {"epoch": 7, "best": 0.5}
+    assert found["values"] == {"epoch": 7, "best": 0.5, "worst": "inf"}
     assert found["file"]["not_read"] == ["argparse.Namespace"]
     assert found["architecture"] is None
     code, out, _ = evalkit("inspect", training)
@@ -88,13 +89,15 @@ def test_a_model_by_flags(project, evalkit, monkeypatch, training):
     code, out, _ = evalkit(*words, "--weights", "model", "--input-shape", "4")
     assert code == 0
     assert "linear (Linear)" in out
-    for shape, expected in (("5", 5), ("x", 2), ("0", 2)):
+    for shape, expected in (("5", 5), ("x", 2), ("0", 2), ("9999999x9999999", 2), ("9" * 30, 2)):
         assert evalkit(*words, "--weights", "model", "--input-shape", shape)[0] == expected
 
 
 def test_combinations_that_mean_nothing(project, evalkit, training):
     """A shape without a model, a model beside a specification."""
     assert evalkit("inspect", training, "--input-shape", "4")[0] == 2
+    assert evalkit("inspect", training, "--weights", "modle")[0] == 2
+    assert evalkit("inspect", training, "--model-args", "{n: 1}")[0] == 2
     assert evalkit("inspect", project.path / "eval.yaml", "--model", "a:b")[0] == 2
     assert evalkit("inspect", training, "--model", "a:b", "--model-args", "3")[0] == 2
     assert evalkit("inspect", project.path / "none.pt")[0] == 4

@@ -5,6 +5,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 
 import evalkit
 from evalkit.checkpoints.architecture import inspect_architecture
@@ -197,3 +198,112 @@ def test_fields_behind_permutations():
     x = torch.rand(2, 4, 24, 24)
     assert inspect_architecture(ChannelsLast().eval(), (x,)).layers[-1].receptive_field == [7, 7]
     assert inspect_architecture(Rows().eval(), (x,)).layers[-1].receptive_field is None
+
+
+class Shape(nn.Module):
+    """A function as a model, with a convolution to use."""
+
+    def __init__(self, function, kernel=3):
+        super().__init__()
+        self.function, self.last = function, nn.Identity()
+        self.a, self.b = (nn.Conv2d(4, 4, kernel, padding=kernel // 2, bias=False) for _ in range(2))
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 1.0)
+
+    def forward(self, x):
+        return self.last(self.function(self, x))
+
+
+def written(self, x):
+    y = x.clone()
+    y[:, :2] = self.a(x)[:, :2]
+    return y
+
+
+def filled(self, x):
+    y = torch.zeros(x.shape)
+    y[:, :2] = self.a(x)[:, :2]
+    return x + y
+
+
+def accumulated(_, x):
+    y = x * 1
+    y[..., 1:] += x[..., :-1]
+    return y
+
+
+def causal(self, x):
+    early = functional.conv2d(functional.pad(x, (2, 0, 2, 0)), self.a.weight)
+    late = functional.conv2d(functional.pad(x, (0, 2, 0, 2)), self.b.weight)
+    return early + late
+
+
+TRUE = {
+    "neighbours": (lambda _, x: x[..., 1:] + x[..., :-1], [1, 2]),
+    "rolled by slices": (lambda _, x: x + torch.cat([x[..., 5:], x[..., :5]], -1), None),
+    "rolled": (lambda _, x: x + x.roll(3, -1), None),
+    "causal and not": (causal, [5, 5]),
+    "reduction": (
+        lambda _, x: (
+            functional.avg_pool2d(x, 1, 2) + functional.avg_pool2d(functional.pad(x, (-1, 1, -1, 1)), 1, 2)
+        ),
+        [2, 2],
+    ),
+    "written in part": (written, None),
+    "filled in": (filled, None),
+    "accumulated": (accumulated, None),
+    "of weights first": (lambda _, x: torch.ones(3, 4 * 576).mm(x.flatten(1).t()).t(), None),
+    "residual": (lambda self, x: x + self.b(self.a(x)), [5, 5]),
+    "residual in place": (lambda self, x: self.a(x).add_(x).relu_(), [3, 3]),
+    "of its own": (lambda self, x: self.a(x)[:, :2] * 2, [3, 3]),
+    "strided slice": (lambda _, x: x[..., ::2], None),
+    "flat row": (lambda _, x: x[0, 0, 0], [1, 1]),
+}
+
+
+@pytest.mark.parametrize("case", TRUE)
+def test_shifts_writes_and_cuts(case):
+    """What is claimed is what the gradient says; what is not followed is not claimed."""
+    function, expected = TRUE[case]
+    model, x = Shape(function).eval(), torch.ones(1, 4, 24, 24, requires_grad=True)
+    claimed = inspect_architecture(model, (x.detach(),)).layers
+    found = next(layer for layer in claimed if layer.name == "last").receptive_field
+    assert found == expected
+    y = model(x)
+    if expected is not None and y.dim() == 4:
+        y[0, 0, y.shape[2] // 2, y.shape[3] // 2].backward()
+        seen = torch.nonzero(x.grad[0].sum(0))
+        assert (seen.max(0).values - seen.min(0).values + 1).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (
+            (
+                nn.ConvTranspose2d(4, 4, 2, 2),
+                nn.ConvTranspose2d(4, 4, 2, 2),
+                nn.Conv2d(4, 4, 3),
+                nn.Conv2d(4, 4, 3),
+            ),
+            2,
+        ),
+        ((nn.ConvTranspose2d(4, 4, 2, 2), nn.Conv2d(4, 4, 2), nn.Conv2d(4, 4, 2)), 2),
+        ((nn.Conv2d(4, 4, 2, padding="same"), nn.Conv2d(4, 4, 2, padding="same"), nn.Conv2d(4, 4, 3)), 5),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_fractions_are_rounded_once(layers, expected):
+    """Behind transposed convolutions outputs stand between inputs."""
+    found = inspect_architecture(nn.Sequential(*layers).eval(), (torch.rand(1, 4, 24, 24),)).layers
+    assert found[-1].receptive_field == [expected] * 2
+
+
+def test_series_are_followed_once_they_are_convolved():
+    """(batch, time, features) looks like (batch, channels, time): nothing is claimed of the former."""
+    tokens = nn.Sequential(nn.Linear(16, 8), nn.ReLU()).eval()
+    assert inspect_architecture(tokens, (torch.rand(2, 5, 16),)).layers[-1].receptive_field is None
+    gru = nn.GRU(16, 4, batch_first=True).eval()
+    assert inspect_architecture(gru, (torch.rand(2, 5, 16),)).layers[-1].receptive_field is None
+    series = nn.Sequential(nn.Conv1d(16, 8, 3), nn.MaxPool1d(2), nn.Conv1d(8, 4, 3)).eval()
+    assert inspect_architecture(series, (torch.rand(2, 16, 30),)).layers[-1].receptive_field == [8]

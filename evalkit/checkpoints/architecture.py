@@ -18,7 +18,7 @@ WHOLE_INPUT = "whole input"
 
 @dataclass(slots=True)
 class Layer:
-    """One row of the table: a module without modules of its own, or one whose parts are not called.
+    """One row of the table: a module of a known kind, with parameters of its own, or without parts.
 
     Attributes:
         name: Its path in the model.
@@ -30,7 +30,8 @@ class Layer:
         receptive_field: Elements of the input along each spatial axis; ``whole input``; None if not followed.
         n_parameters: Elements of its own parameters; a shared one counts where it comes first.
         trainable: ``trainable``, ``frozen`` or ``partly``; None without parameters.
-        flops: Of one sample, a multiplication and an addition being two.
+        flops: Of one sample in the layer itself, a multiplication and an addition being two; 0 for recurrent
+            layers, which torch does not count.
         in_eval: What eval mode changes; None for nothing.
         n_calls: How often the batch went through it.
     """
@@ -102,7 +103,7 @@ def inspect_architecture(
     found = _Observer(model, tensors)
     with torch.inference_mode(mode=False), torch.no_grad(), _unfused_attention(), found.watching():
         model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
-    n_samples = len(tensors[0])
+    n_samples = next((len(value) for value in tensors if value.dim()), 1)
     for row in found.rows.values():
         row.flops //= n_samples
     parameters = list(model.parameters())
@@ -142,8 +143,15 @@ class _Observer:
         """Hook every layer for a while; the model is the same afterwards."""
         with ExitStack() as stack:
             waiting: dict[str, Layer] = {}
+            parts = {
+                f"{name}.{inner}" if name else inner
+                for name, module in self.model.named_modules()
+                if isinstance(module, nn.MultiheadAttention)
+                for inner, _ in module.named_modules()
+                if inner
+            }
             for name, module in self.model.named_modules():
-                if _is_layer(module):
+                if name not in parts and _is_layer(module):
                     row = waiting[name] = self._row(name, module)
                     begin = module.register_forward_pre_hook(self._begin(row), with_kwargs=True)
                     stack.callback(begin.remove)
@@ -154,13 +162,15 @@ class _Observer:
 
     def _spend(self, flops: int) -> None:
         self.flops += flops
-        for row in self._open:
-            row.flops += flops
+        if self._open:
+            self._open[-1].flops += flops
 
     def _row(self, name: str, module: nn.Module) -> Layer:
-        parameters = [p for p in module.parameters() if id(p) not in self._counted]
+        whole = isinstance(module, nn.MultiheadAttention)
+        own = list(module.parameters(recurse=whole))
+        parameters = [p for p in own if id(p) not in self._counted]
         self._counted |= {id(p) for p in parameters}
-        states = {p.requires_grad for p in module.parameters()}
+        states = {p.requires_grad for p in own}
         trainable = (
             None if not states else "partly" if len(states) > 1 else "trainable" if states.pop() else "frozen"
         )
@@ -176,6 +186,7 @@ class _Observer:
 
     def _begin(self, row: Layer) -> Any:
         def observe(_: nn.Module, args: Any, kwargs: Any) -> None:
+            self.rows.setdefault(row.name, row)
             self._open.append(row)
             given = _first((args, kwargs))
             if row.n_calls == 0 and given is not None:
@@ -186,7 +197,6 @@ class _Observer:
     def _end(self, row: Layer) -> Any:
         def observe(module: nn.Module, _: Any, output: Any) -> None:
             self._open.remove(row)
-            self.rows.setdefault(row.name, row)
             row.n_calls += 1
             gave = _first(output)
             if row.n_calls > 1 or row.input_shape is None or gave is None:
@@ -206,8 +216,9 @@ class _Observer:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """Attention calls none of its parts: it is a layer itself, and they are none."""
-    return isinstance(module, nn.MultiheadAttention) or not any(True for _ in module.children())
+    """Tell what computes by itself from what only holds layers; attention calls none of its parts."""
+    without_parts = not any(True for _ in module.children())
+    return without_parts or kind_of(module) != "other" or any(True for _ in module.parameters(recurse=False))
 
 
 def _first(value: Any) -> torch.Tensor | None:

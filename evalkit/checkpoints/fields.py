@@ -1,7 +1,7 @@
 """Follows how much of the input each tensor sees, operation by operation, through branches and sums."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,15 +33,18 @@ class Trace:
             input.
         dimensions: What its dimensions run over.
         n_positions: How many places of the input's plane it tells apart.
+        sure: Whether the last dimensions are spatial: of shape (n, a, b) that is known once it was convolved.
     """
 
     fields: tuple[Field, ...] | None
     dimensions: Dimensions = ()
     n_positions: int = 1
+    sure: bool = True
 
 
 _WHOLE = Trace(None)
 _FEW = 2  # batch and channels
+_SERIES = 3  # (batch, channels, time), or (batch, time, features)
 
 
 class FieldFollower(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has no types here
@@ -60,15 +63,24 @@ class FieldFollower(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch
         super().__init__()  # type: ignore[no-untyped-call]
         self._spend = spend
         self._traces: Any = WeakIdKeyDictionary()
+        # Of memory that was written to, the one tensor whose trace still holds; kept, so that none takes it.
+        self._written: dict[int, torch.Tensor] = {}
         for value in inputs:
             if value.is_floating_point() and value.dim() > _FEW:
                 n = value.dim() - _FEW
-                self._traces[value] = Trace((Field(),) * n, of_input(value.shape), value[0, 0].numel())
+                self._traces[value] = Trace(
+                    (Field(),) * n, of_input(value.shape), value[0, 0].numel(), value.dim() != _SERIES
+                )
 
     def of(self, value: torch.Tensor) -> Trace | None:
         """Return what is known of a tensor."""
+        if self._written.get(_memory(value), value) is not value:
+            return None
         trace: Trace | None = self._traces.get(value)
         return trace
+
+    def _is_followed(self, value: torch.Tensor) -> bool:
+        return value in self._traces or _memory(value) in self._written
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -79,12 +91,19 @@ class FieldFollower(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch
         if count is not None:
             self._spend(count(*args, **(kwargs or {}), out_val=found))
         given = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
-        followed = [value for value in given if value in self._traces]
+        followed = [value for value in given if self._is_followed(value)]
         if followed:
             for value in tree_leaves(found):
                 if isinstance(value, torch.Tensor):
-                    self._traces[value] = self._behind(func, args, followed, value)
+                    self._note(value, self._behind(func, args, followed, value), func)
         return found
+
+    def _note(self, value: torch.Tensor, trace: Trace | None, func: Any) -> None:
+        """Remember a result; where it was written into memory, no other view of that is known any more."""
+        changed = func._schema.is_mutable and trace != self._traces.get(value)  # noqa: SLF001 - the only way
+        if changed:
+            self._written[_memory(value)] = value
+        self._traces[value] = trace
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -94,43 +113,71 @@ class FieldFollower(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch
     def _behind(
         self, func: Any, args: Sequence[Any], followed: list[torch.Tensor], result: torch.Tensor
     ) -> Trace | None:
-        traces = [self._traces[value] for value in followed]
+        traces = [self.of(value) for value in followed]
         if any(trace == _WHOLE for trace in traces):
             return _WHOLE  # whatever is computed of all of the input
-        if any(trace is None for trace in traces):
+        known = [trace for trace in traces if trace is not None]
+        if len(known) < len(traces):
             return None
         name = func.overloadpacket.__name__
         if torch.Tag.pointwise in func.tags or name in _JOINS:
-            return _joined(traces, result.shape)
+            return _joined(known, result.shape)
         rule = _RULES.get(name)
-        return None if rule is None else rule(traces, args, result)
+        first = args[1] if name in ("addmm", "baddbmm") else args[0]
+        if rule is None or (name != "cat" and first is not followed[0]):
+            return None  # what is followed is not what the rule is about
+        try:
+            return rule(known, args, result)
+        except (IndexError, ValueError, TypeError):
+            return None  # arguments in a form that the rule does not know
+
+
+def _memory(value: torch.Tensor) -> int:
+    return value.untyped_storage().data_ptr() if value.layout == torch.strided and value.numel() else -1
 
 
 Rule = Callable[[list[Trace], Sequence[Any], torch.Tensor], Trace | None]
 
 
 def _joined(traces: Sequence[Trace], shape: Sequence[int]) -> Trace | None:
-    """Several tensors go into each element: the largest field counts, around the same centre."""
-    fields = _largest(traces)
+    """Several tensors go into each element."""
+    fields = _together(traces)
     dimensions = next(
         (found for one in traces if (found := resized(one.dimensions, shape)) is not None), None
     )
     if fields is None or dimensions is None:
         return None
-    return Trace(fields, dimensions, max(trace.n_positions for trace in traces))
+    return Trace(
+        fields, dimensions, max(trace.n_positions for trace in traces), all(trace.sure for trace in traces)
+    )
 
 
-def _largest(traces: Sequence[Trace]) -> tuple[Field, ...] | None:
+def _together(traces: Sequence[Trace]) -> tuple[Field, ...] | None:
     fields = traces[0].fields or ()
     for other in traces[1:]:
         if len(other.fields or ()) != len(fields):
             return None
-        fields = tuple(a.joined(b) for a, b in zip(fields, other.fields or (), strict=True))
+        both = [a.joined(b) for a, b in zip(fields, other.fields or (), strict=True)]
+        if any(field is None for field in both):
+            return None
+        fields = tuple(field for field in both if field is not None)
     return fields
 
 
+def _concatenated(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -> Trace | None:
+    """Beside each other: along channels as if joined; along anything spatial the fields must be the same."""
+    along = args[1] if len(args) > 1 else 0
+    over = spatial(axes_of([trace.dimensions[along] for trace in traces if len(trace.dimensions) > along]))
+    if over and any(trace.fields != traces[0].fields for trace in traces):
+        return None
+    joined = _joined(traces, result.shape)
+    if joined is None or not over:
+        return joined
+    return replace(joined, fields=tuple(replace(field, start=None) for field in joined.fields or ()))
+
+
 def _with(trace: Trace, dimensions: Dimensions | None) -> Trace | None:
-    return None if dimensions is None else Trace(trace.fields, dimensions, trace.n_positions)
+    return None if dimensions is None else replace(trace, dimensions=dimensions)
 
 
 def _mixed(trace: Trace, over: Sequence[Dimension], dimensions: Dimensions | None) -> Trace | None:
@@ -139,7 +186,7 @@ def _mixed(trace: Trace, over: Sequence[Dimension], dimensions: Dimensions | Non
     if not axes:
         return _with(trace, dimensions)
     every = len(axes) == len(trace.fields or ()) and positions(over) >= trace.n_positions
-    return _WHOLE if every else None
+    return _WHOLE if every and trace.sure else None
 
 
 def _resized(traces: list[Trace], _: Sequence[Any], result: torch.Tensor) -> Trace | None:
@@ -147,8 +194,38 @@ def _resized(traces: list[Trace], _: Sequence[Any], result: torch.Tensor) -> Tra
 
 
 def _sliced(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -> Trace | None:
-    step = args[4] if len(args) > 4 else 1  # noqa: PLR2004 - (self, dim, start, end, step)
-    return _resized(traces, args, result) if step == 1 else None
+    dim, start, step = (args[k] if len(args) > k else usual for k, usual in ((1, 0), (2, 0), (4, 1)))
+    size = args[0].shape[dim]
+    first = min(max((start or 0) + (size if (start or 0) < 0 else 0), 0), size)
+    return _cut(traces[0], args[0], dim, first, result) if step == 1 else None
+
+
+def _parted(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -> Trace | None:
+    """Split into parts: where each begins along a spatial axis is told by its memory, if by anything."""
+    dim = args[2] if len(args) > _FEW else 0
+    stride = args[0].stride(dim)
+    first = (result.storage_offset() - args[0].storage_offset()) // stride if stride else 0
+    return _cut(traces[0], args[0], dim, first, result)
+
+
+def _padded(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -> Trace | None:
+    """Padded, from the last dimension on: (left, right, left, right, …)."""
+    found: Trace | None = traces[0]
+    for k, left in enumerate(args[1][::2]):
+        found = None if found is None else _cut(found, args[0], args[0].dim() - 1 - k, -left, result)
+    return found
+
+
+def _cut(trace: Trace, source: torch.Tensor, dim: int, first: int, result: torch.Tensor) -> Trace | None:
+    """Leave out the first elements of a dimension, or with a negative number pad it."""
+    dimensions = resized(trace.dimensions, result.shape)
+    axes = spatial(axes_of([trace.dimensions[dim % source.dim()]]))
+    if dimensions is None or (axes and len(axes) > 1 and first):
+        return None
+    fields = tuple(
+        field.cut(first) if axis in axes else field for axis, field in enumerate(trace.fields or ())
+    )
+    return replace(trace, fields=fields, dimensions=dimensions)
 
 
 def _viewed(traces: list[Trace], _: Sequence[Any], result: torch.Tensor) -> Trace | None:
@@ -169,7 +246,7 @@ def _transposed(traces: list[Trace], args: Sequence[Any], _: torch.Tensor) -> Tr
 
 def _selected(traces: list[Trace], args: Sequence[Any], _: torch.Tensor) -> Trace | None:
     held = list(traces[0].dimensions)
-    del held[args[1]]
+    del held[args[1] if len(args) > 1 else 0]
     return _with(traces[0], tuple(held))
 
 
@@ -204,17 +281,12 @@ def _linear(traces: list[Trace], _: Sequence[Any], result: torch.Tensor) -> Trac
 
 def _products(traces: list[Trace], _: Sequence[Any], __: torch.Tensor) -> Trace | None:
     """Of two matrices of each sample, as attention written out."""
-    fields = _largest(traces)
+    fields = _together(traces)
     if len(traces) != 2 or fields is None:  # noqa: PLR2004 - one of them alone would be weights
         return None
     a, b = (trace.dimensions for trace in traces)
-    return _mixed(Trace(fields, a, traces[0].n_positions), [a[-1]], (*a[:-1], b[-1]))
-
-
-def _attention(traces: list[Trace], _: Sequence[Any], __: torch.Tensor) -> Trace | None:
-    """Of queries, keys and values, shape (batch, heads, tokens, channels): each sees every key's field."""
-    held = traces[-1].dimensions
-    return _mixed(traces[-1], [held[-2]], held)
+    loose = tuple(replace(field, start=None) for field in fields)
+    return _mixed(replace(traces[0], fields=loose), [a[-1]], (*a[:-1], b[-1]))
 
 
 def _layer_norm(traces: list[Trace], args: Sequence[Any], _: torch.Tensor) -> Trace | None:
@@ -223,7 +295,7 @@ def _layer_norm(traces: list[Trace], args: Sequence[Any], _: torch.Tensor) -> Tr
 
 
 def _batch_norm(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -> Trace | None:
-    training = len(args) > 5 and args[5] is True  # noqa: PLR2004 - (input, weight, bias, mean, var, training)
+    training = any(argument is True for argument in args)  # of several signatures, each with one flag
     return None if training else _resized(traces, args, result)
 
 
@@ -236,10 +308,11 @@ def _convolved(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -
     trace, n = traces[0], len(traces[0].fields or ())
     if len(traces) > 1 or not is_image(trace.dimensions, n):
         return None
-    settings = zip(args[1].shape[2:], _several(args[3], n), _several(args[5], n), strict=True)
+    columns = (args[1].shape[2:], *(_several(args[k], n) for k in (3, 4, 5)))
     through = Field.through_transposed if args[6] else Field.through
-    pairs = zip(trace.fields or (), settings, strict=True)
-    return _maps(trace, [through(f, k, stride=s, dilation=d) for f, (k, s, d) in pairs], result)
+    pairs = zip(trace.fields or (), zip(*columns, strict=True), strict=True)
+    fields = [through(f, k, stride=s, padding=p, dilation=d) for f, (k, s, p, d) in pairs]
+    return _maps(trace, fields, result)
 
 
 def _max_pooled(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -> Trace | None:
@@ -256,9 +329,10 @@ def _pooled(trace: Trace, args: Sequence[Any], result: torch.Tensor, *, dilation
     if not is_image((*held[:_FEW], *(dimension for dimension in held[_FEW:] if dimension)), n):
         return None
     stride = args[2] if len(args) > _FEW and args[2] else args[1]
-    settings = zip(*(_several(setting, n)[-n:] for setting in (args[1], stride, dilation)), strict=True)
-    pairs = zip(trace.fields or (), settings, strict=True)
-    return _maps(trace, [f.through(k, stride=s, dilation=d) for f, (k, s, d) in pairs], result)
+    padding = args[3] if len(args) > _FEW + 1 else 0
+    columns = (_several(setting, n)[-n:] for setting in (args[1], stride, padding, dilation))
+    pairs = zip(trace.fields or (), zip(*columns, strict=True), strict=True)
+    return _maps(trace, [f.through(k, stride=s, padding=p, dilation=d) for f, (k, s, p, d) in pairs], result)
 
 
 def _adapted(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -> Trace | None:
@@ -268,11 +342,10 @@ def _adapted(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -> 
     if not is_image(trace.dimensions, n) or any(a % b for a, b in zip(before, wanted, strict=True)):
         return None
     if all(size == 1 for size in wanted) and any(size > 1 for size in before):
-        return _WHOLE
+        return _WHOLE if trace.sure else None
     ratios = [a // b for a, b in zip(before, wanted, strict=True)]
-    return _maps(
-        trace, [f.through(r, stride=r) for f, r in zip(trace.fields or (), ratios, strict=True)], result
-    )
+    fields = [f.through(r, stride=r) for f, r in zip(trace.fields or (), ratios, strict=True)]
+    return _maps(trace, fields, result)
 
 
 def _maps(trace: Trace, fields: Sequence[Field], result: torch.Tensor) -> Trace | None:
@@ -288,12 +361,12 @@ def _several(setting: Any, n: int) -> Sequence[int]:
 
 # Names of torch's own operations, without the overload.
 _JOINS = frozenset(
-    "cat clone detach _to_copy alias native_dropout dropout copy_ lift_fresh"
+    "clone detach _to_copy alias native_dropout dropout copy_ lift_fresh"
     " hardswish hardswish_ prelu _prelu_kernel log_sigmoid_forward".split()  # pointwise, but not marked so
 )
 _RULES: dict[str, Rule] = {
-    **dict.fromkeys("constant_pad_nd split split_with_sizes chunk expand".split(), _resized),
-    **dict.fromkeys("view _unsafe_view reshape _reshape_copy _reshape_alias squeeze".split(), _viewed),
+    **dict.fromkeys("split split_with_sizes".split(), _parted),
+    **dict.fromkeys("view _unsafe_view reshape squeeze".split(), _viewed),
     **dict.fromkeys("mean sum amax amin".split(), _reduced),
     **dict.fromkeys("mm addmm".split(), _linear),
     **dict.fromkeys("bmm baddbmm".split(), _products),
@@ -301,20 +374,18 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys("avg_pool2d avg_pool3d".split(), _avg_pooled),
     **dict.fromkeys("_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d".split(), _adapted),
     **dict.fromkeys("native_batch_norm _native_batch_norm_legit cudnn_batch_norm".split(), _batch_norm),
+    **dict.fromkeys("select unbind".split(), _selected),
+    **dict.fromkeys("_softmax _safe_softmax".split(), _softmax),
     "_native_batch_norm_legit_no_training": _resized,
+    "cat": _concatenated,
+    "constant_pad_nd": _padded,
+    "expand": _resized,
     "slice": _sliced,
     "permute": _permuted,
     "transpose": _transposed,
     "t": _transposed,
-    "select": _selected,
     "unsqueeze": _unsqueezed,
-    "_softmax": _softmax,
-    "_safe_softmax": _softmax,
     "native_layer_norm": _layer_norm,
     "native_group_norm": _group_norm,
     "convolution": _convolved,
-    "_scaled_dot_product_flash_attention_for_cpu": _attention,
-    "_scaled_dot_product_flash_attention": _attention,
-    "_scaled_dot_product_efficient_attention": _attention,
-    "_scaled_dot_product_attention_math": _attention,
 }

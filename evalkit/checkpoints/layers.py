@@ -60,7 +60,7 @@ def _convolution(module: _ConvNd) -> str:
     words = []
     if module.groups > 1:
         words.append("depthwise" if module.groups == module.in_channels else "grouped")
-    if any(step > 1 for step in module.dilation) and max(kernel) > 1:
+    if any(step > 1 and size > 1 for step, size in zip(module.dilation, kernel, strict=True)):
         words.append("dilated")
     if isinstance(module, _ConvTransposeNd):
         words.append("transposed")

@@ -13,7 +13,7 @@ dilation count the gaps instead; their D is this dilation minus one.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd
+from math import ceil, gcd
 
 
 def conv_output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
@@ -93,19 +93,30 @@ class Field:
     """How much of the input one element sees along one dimension.
 
     Attributes:
-        size: Elements of the input, as if it went on for ever (padding counts).
+        extent: Elements of the input, as if it went on for ever (padding counts); a fraction behind
+            transposed convolutions, whose outputs stand between inputs.
         jump: How far the fields of two neighbours are apart, in elements of the input.
+        start: Where the field of the first element begins; None where that differs from place to place.
     """
 
-    size: int = 1
+    extent: Fraction = Fraction(1)
     jump: Fraction = Fraction(1)
+    start: Fraction | None = Fraction(0)
 
-    def through(self, kernel: int, *, stride: int = 1, dilation: int = 1) -> "Field":
-        """Return the field behind a convolution or pooling: size + dilation (kernel - 1) jump."""
-        grown = self.size + dilation * (kernel - 1) * self.jump
-        return Field(-(-grown.numerator // grown.denominator), self.jump * stride)
+    @property
+    def size(self) -> int:
+        """Elements of the input."""
+        return ceil(self.extent)
 
-    def through_transposed(self, kernel: int, *, stride: int = 1, dilation: int = 1) -> "Field":
+    def through(self, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Field":
+        """Return the field behind a convolution or pooling: extent + dilation (kernel - 1) jump."""
+        return Field(
+            self.extent + dilation * (kernel - 1) * self.jump, self.jump * stride, self._moved(-padding)
+        )
+
+    def through_transposed(
+        self, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1
+    ) -> "Field":
         """Return the field behind a transposed convolution: the largest, since outputs differ by place.
 
         An output meets every (stride / g)-th tap, g being the common divisor of stride and dilation; their
@@ -113,11 +124,26 @@ class Field:
         """
         shared = gcd(stride, dilation)
         taps = -(-kernel * shared // stride)
-        return Field(self.through(taps, dilation=dilation // shared).size, self.jump / stride)
+        spread = self.through(taps, dilation=dilation // shared)
+        plain = stride == 1 and kernel == 1 and padding == 0
+        return Field(spread.extent, self.jump / stride, self.start if plain else None)
 
-    def joined(self, other: "Field") -> "Field":
-        """Return the field of what both go into; around the same centre it is the larger one."""
-        return Field(max(self.size, other.size), max(self.jump, other.jump))
+    def cut(self, first: int) -> "Field":
+        """Return the field where the first elements were left out, or with a negative number padded."""
+        return Field(self.extent, self.jump, self._moved(first))
+
+    def joined(self, other: "Field") -> "Field | None":
+        """Return the field of what both go into, element by element; None where it is not known."""
+        if self == other:
+            return self
+        if self.jump != other.jump or self.start is None or other.start is None:
+            return None
+        start = min(self.start, other.start)
+        end = max(self.start + self.extent, other.start + other.extent)
+        return Field(end - start, self.jump, start)
+
+    def _moved(self, elements: int) -> Fraction | None:
+        return None if self.start is None else self.start + elements * self.jump
 
 
 def _check(**numbers: int) -> None:

@@ -3,6 +3,7 @@
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from evalkit.spec.source import parse_value
 if TYPE_CHECKING:
     from evalkit.datasets import Inputs
 
+MAX_INPUT = 100_000_000
 _SPECIFICATIONS = (".yaml", ".yml")
 
 
@@ -74,8 +76,10 @@ def _of_checkpoint(
     checkpoint = read_checkpoint(path)
     found = {**asdict(take_inventory(checkpoint)), "loaded": None, "architecture": None}
     if factory is None:
-        if shape is not None:
-            raise SpecificationError("--input-shape: belongs to --model")
+        given = {"--input-shape": shape, "--weights": weights, "--model-args": args}
+        for flag, value in given.items():
+            if value:
+                raise SpecificationError(f"{flag}: belongs to --model")
         return found
     from evalkit.prepare import filled_model  # noqa: PLC0415
 
@@ -132,6 +136,8 @@ def _random(shape: str) -> "Inputs":
         sizes = [int(part) for part in shape.lower().replace(",", "x").split("x")]
     except ValueError as error:
         raise SpecificationError(f"--input-shape {shape}: expected sizes such as 3x224x224") from error
-    if min(sizes) < 1:
-        raise SpecificationError(f"--input-shape {shape}: expected sizes of 1 and more")
+    if min(sizes) < 1 or prod(sizes) > MAX_INPUT:
+        raise SpecificationError(
+            f"--input-shape {shape}: expected sizes of 1 and more, {MAX_INPUT:,} values in all"
+        )
     return random_inputs(sizes)

@@ -12,7 +12,7 @@ from evalkit.errors import reason_of
 from evalkit.inference.batches import moved, reordered, tensors_of
 from evalkit.inference.mode import evaluation_mode
 
-# Two, not one: a model that squeezes its output would lose the batch with the rest.
+# One sample, so that what is computed once a pass counts once; two where the model cannot take one.
 N_SAMPLES = 2
 MAX_LAYERS = 2_000
 
@@ -32,14 +32,17 @@ def anatomy(
         inputs: Of a few samples.
         device, dtype: Where the model is, and its floating type.
     """
-    n = min(N_SAMPLES, len(tensors_of(inputs)[0]))
-    fed = moved(
-        reordered(inputs, np.arange(n)), device, dtype
-    )  # copied again: tensors of inference mode take no change in place
-    try:
-        with torch.random.fork_rng(devices=[]), evaluation_mode(model):
-            found = inspect_architecture(model, fed).facts()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code, after the numbers are known
-        return {"not_available": reason_of(error)}
+    found: dict[str, Any] = {}
+    for n in range(1, min(N_SAMPLES, len(tensors_of(inputs)[0])) + 1):
+        # Copied again: tensors of inference mode take no change in place.
+        fed = moved(reordered(inputs, np.arange(n)), device, dtype)
+        try:
+            with torch.random.fork_rng(devices=[]), evaluation_mode(model):
+                found = inspect_architecture(model, fed).facts()
+            break
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code, with the numbers known
+            reason = reason_of(error)
+    if not found:
+        return {"not_available": reason}
     layers = found["layers"]
     return {**found, "n_layers": len(layers), "layers": layers[:MAX_LAYERS]}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.display import MAX_TEXT, visible
+from evalkit.errors import listed
 from evalkit.result import EvalResult
 
 _SHOWN_CHANNELS = 16
@@ -39,15 +40,21 @@ def model_facts(result: EvalResult) -> Facts:
 
 
 def code_words(model: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say whose code a checkpoint that holds a whole model was loaded with."""
+    """Say whose code a checkpoint that holds a whole model was loaded with, and what of it was left out."""
     if model.get("trusted_code"):
         return (
             "The checkpoint's own code was run (--trust-checkpoint): the file was not read as data alone.",
         )
-    whole = model.get("whole_model")
-    if whole:
-        return (f"The checkpoint holds a whole model ({visible(str(whole))}): its code was not used.",)
-    return ()
+    whole, outside = model.get("whole_model"), model.get("outside_prefix") or ()
+    said = (
+        [f"The checkpoint holds a whole model ({visible(str(whole))}): its code was not used."]
+        if whole
+        else []
+    )
+    if outside:
+        shown = visible(listed(outside, limit=3), limit=MAX_TEXT)
+        said.append(f"Tensors beside the weights were not used: {shown}.")
+    return tuple(said)
 
 
 def data_facts(result: EvalResult) -> Facts:

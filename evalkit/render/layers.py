@@ -20,9 +20,9 @@ COLUMNS = (
 NUMERIC = frozenset({"Parameters", "FLOPs"})
 _SHORT = {"kernel_size": "kernel", "output_size": "output"}
 _READING = (
-    "Shapes of one sample, observed; where the formula of a layer gives another one, both stand there. "
-    "Receptive fields by formula, as if the input had no edge; none where operations were not followed. "
-    "FLOPs count matrix products and convolutions, a multiplication and an addition as two."
+    "Shapes of one sample, observed; where the formula of a layer gives another one, both stand there.",
+    "Receptive fields by formula, as if the input had no edge; none where operations were not followed.",
+    "FLOPs count matrix products and convolutions, not recurrent layers; multiply and add are two.",
 )
 # What stands in a table only where it is not the usual.
 _USUAL = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0}
@@ -62,12 +62,12 @@ def layers_view(model: Mapping[str, Any]) -> LayersView | None:
 
 
 def _notes(layers: Sequence[Mapping[str, Any]], n_all: Any) -> tuple[str, ...]:
-    notes = [_READING]
+    notes = [*_READING]
     differing = [visible(str(layer.get("name"))) for layer in layers if layer.get("differs")]
     if differing:
         notes.append(f"Formula and observation differ: {', '.join(differing[:10])}.")
     if any(not layer.get("n_calls") for layer in layers):
-        notes.append("Layers without an output were not called.")
+        notes.append("Layers without an output were not called, or are compiled.")
     if isinstance(n_all, int) and n_all > len(layers):
         notes.append(f"The first {len(layers):,} of {n_all:,} layers.")
     return tuple(notes)

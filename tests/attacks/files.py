@@ -181,6 +181,14 @@ def doubling_modules() -> bytes:
     return built
 
 
+def shared_parameters() -> bytes:
+    """Nine hundred modules that all hold the same nine hundred parameters."""
+    weight = b"}(" + b"".join(text(f"w{k}") + b"h\x01" for k in range(900)) + b"u"
+    layers = b"".join(text(f"m{k}") + b"h\x03" for k in range(900))
+    first = tensor() + b"q\x010" + weight + b"q\x020" + module(attributes(parameters=b"h\x02")) + b"q\x030"
+    return first + module(attributes(modules=b"}(" + layers + b"u"))
+
+
 def tensors_file(header: object, body: bytes, length: int | None = None) -> Callable[[Path], None]:
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
     return lambda path: path.write_bytes(
@@ -320,6 +328,34 @@ ATTACKS: dict[str, Callable[[Path], None]] = {
     "doubling-modules": instead(doubling_modules(), {"0": bytes(12)}),
     "giant-key": beside(b"}" + text("k" * 3_000_000) + b"}s"),
     "giant-number-key": beside(b"}\x8b" + struct.pack("<i", 50_000) + b"\x7f" * 50_000 + b"}s"),
+    "long-global": beside(
+        text("m" * 30_000) + b"q\x09" + text("n" * 30_000) + b"q\x0a0" * 2 + b"h\x09h\x0a\x93"
+    ),
+    "shared-arguments": beside(
+        b"(" + b"N" * 20_000 + b"tq\x090" + (name("boom", "Thing") + b"h\x09R0") * 20_000 + b"N"
+    ),
+    "shared-state": instead(
+        b"}("
+        + b"".join(text(str(k)) + b"}" for k in range(2_000))
+        + b"uq\x090]("
+        + (name("boom", "Thing") + b")Rh\x09b") * 2_000
+        + b"e"
+    ),
+    "shared-parameters": instead(shared_parameters(), {"0": bytes(12)}),
+    "state-of-many": beside(call(name("boom", "Thing")) + b"}q\x090(" + b"h\x09" * 100_000 + b"tb"),
+    "huge-number-keys": beside(
+        b"\x8b" + struct.pack("<i", 100_000) + b"\x7f" * 100_000 + b"q\x090}" + b"h\x09Ns" * 50_000
+    ),
+    "odd-hidden-set": instead(
+        module(
+            attributes(b"}" + text("w") + tensor() + b"s") + text("_non_persistent_buffers_set") + b"K\x05s"
+        ),
+        {"0": bytes(12)},
+    ),
+    "long-path": instead(
+        b"}" + b"".join(text("k" * 900) + b"}" for _ in range(3)) + text("w") + tensor() + b"s" + b"sss",
+        {"0": bytes(12)},
+    ),
     "sparse-file": sparse_file,
     # Tensors that lie
     "storage-size": one_tensor(numel=1 << 40),
