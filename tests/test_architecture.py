@@ -147,7 +147,7 @@ def test_known_receptive_fields(name, tables):
 def test_attention_over_everything_sees_everything_and_windows_are_not_followed(tables):
     """ViT attends to all patches; Swin to windows, which is not claimed to be anything."""
     vit, swin = tables["vit_b_32"][0], tables["swin_t"][0]
-    assert vit.layers[0].receptive_field == [32, 32]
+    assert vit.layers[1].receptive_field == [32, 32]
     assert vit.layers[-1].receptive_field == "whole input"
     assert swin.layers[-1].receptive_field is None
 
