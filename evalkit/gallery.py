@@ -10,7 +10,7 @@ from evalkit.errors import DocumentError
 
 FILE_NAME = "gallery.parquet"
 MAX_ROWS = 512
-_WHY = re.compile(r"confident|label|margin|flip|pair:[0-9]{1,9}:[0-9]{1,9}")
+_WHY = re.compile(r"confident|label|margin|flip|conflict|pair:[0-9]{1,9}:[0-9]{1,9}")
 Kind = Literal["webp", "values", ""]
 _COLUMNS = ("sample_id", "why", "y_true", "y_pred", "p_pred", "p_true", "kind", "content")
 
@@ -21,7 +21,7 @@ class GalleryRow:
 
     Attributes:
         sample_id: Whose.
-        why: Reasons: confident, margin, label, flip, or pair:TRUE:PREDICTED by index.
+        why: Reasons: confident, margin, label, flip, conflict, or pair:TRUE:PREDICTED by index.
         y_true, y_pred: Class indices; of label sets several or none.
         p_pred, p_true: Probabilities, or None.
         kind, content: A WebP picture, float32 values, or nothing.

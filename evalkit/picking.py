@@ -26,7 +26,9 @@ _COLUMNS = ("index", "sample_id", "y_true", "y_pred", "p_pred", "p_true", "margi
 Reasons = dict[int, list[str]]
 
 
-def pick(ledger: Path, flipped: Sequence[str] = ()) -> tuple[tuple[GalleryRow, ...], list[int]]:
+def pick(
+    ledger: Path, flipped: Sequence[str] = (), conflicting: Sequence[int] = ()
+) -> tuple[tuple[GalleryRow, ...], list[int]]:
     """Choose samples from the per-sample table; returns them and their positions in the data set.
 
     The most confident mistakes; suspected label errors (the model is surer of another class than of the label
@@ -37,6 +39,7 @@ def pick(ledger: Path, flipped: Sequence[str] = ()) -> tuple[tuple[GalleryRow, .
     Args:
         ledger: The table.
         flipped: Ids of negative flips.
+        conflicting: Rows of samples whose input occurs with another label, too.
     """
     with ledger.open("rb") as file:
         table = pq.ParquetFile(file).read(columns=list(_COLUMNS))
@@ -48,7 +51,10 @@ def pick(ledger: Path, flipped: Sequence[str] = ()) -> tuple[tuple[GalleryRow, .
         for name in list(flipped)[: _MOST["flip"]]:
             if name in place:
                 reasons.setdefault(place[name], []).append("flip")
-    rows = list(reasons)[:MAX_SHOWN]
+    for row in conflicting:
+        reasons.setdefault(row, []).append("conflict")
+    # Conflicts first: they are facts about the data, and the list is cut.
+    rows = sorted(reasons, key=lambda row: "conflict" not in reasons[row])[:MAX_SHOWN]
     found = table.take(rows).to_pylist()
     chosen = tuple(
         GalleryRow(

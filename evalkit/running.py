@@ -24,7 +24,7 @@ from evalkit.inference import (
     iterate_batches,
     relabelled,
 )
-from evalkit.inference.audit import N_TWICE, Auditor
+from evalkit.inference.audit import N_TWICE, Auditor, check_repeatable
 from evalkit.inference.batches import reordered
 from evalkit.inference.mode import check_eval_mode
 from evalkit.inference.repeats import find_repeats
@@ -44,11 +44,13 @@ class Evaluation:
         result: The document; ``valid`` is False where the run cannot give a number.
         failure: Why it cannot.
         bins: Of the classes that gates rank by and the table does not hold.
+        conflicting: Rows of the table, the first ones whose input occurs with another label, too.
     """
 
     result: EvalResult
     failure: InvalidRunError | None
     bins: ClassBins
+    conflicting: tuple[int, ...] = ()
 
 
 class Run:
@@ -120,6 +122,8 @@ class Run:
         if self.failure is not None:
             return
         asked_again = self._few_of(batch)
+        if asked_again and not self._reads_again(batch):
+            return
         start = self.clock()
         try:
             found = self._predictor.take(position, batch)
@@ -135,6 +139,20 @@ class Run:
         self.ran.seconds["inference"] += self.clock() - start
         if found is not None and asked_again:
             self._audit(asked_again, found)
+
+    def _reads_again(self, batch: Batch) -> bool:
+        """Compare the batch with what is read a second time, before a model can change it."""
+        setup, start = self.setup, self.clock()
+        if setup.audit == "off" or setup.stochastic:
+            return True
+        try:
+            check_repeatable(setup.source, batch)
+        except InvalidRunError as error:
+            self.failure = error
+            return False
+        self.integrity.ok(["data_repeatable"])
+        self.ran.seconds["audit"] += self.clock() - start
+        return True
 
     def _few_of(self, batch: Batch) -> Inputs:
         """Copy the samples of a batch that the model is asked about again, before it can change them."""
@@ -215,7 +233,7 @@ class Run:
         if self.counts is not None:
             found = find(self.setup.question.asked, self.counts, self.samples)
         written = document(self.setup, self.ran, found, integrity=self.integrity, provenance=provenance)
-        return Evaluation(written, self.failure, self.bins)
+        return Evaluation(written, self.failure, self.bins, self.ran.repeats.conflicting)
 
     def samples(self) -> Samples:
         """Read what the run wrote down."""

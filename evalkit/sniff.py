@@ -2,6 +2,8 @@
 
 HEAD_BYTES = 4096
 
+# An ONNX file begins with the number of its format and the name of what wrote it.
+_ONNX_VERSION, _ONNX_HEAD, _ONNX_WRITERS = b"\x08", 64, (b"torch", b"onnx", b"tf2")
 _PRINTABLE = frozenset(range(32, 127)) | frozenset(b"\t\n\r\f")
 _STARTS = (
     (b"version https://git-lfs", "a git-lfs pointer, not the file itself", "Run git lfs pull"),
@@ -22,6 +24,10 @@ def foreign(head: bytes) -> tuple[str, str | None] | None:
     for magic, text, hint in _STARTS:
         if start.startswith(magic):
             return text, hint
+    if head.startswith(_ONNX_VERSION) and any(
+        word in head[:_ONNX_HEAD] for word in (b"torch", b"onnx", b"tf2")
+    ):
+        return "an ONNX file", "evalkit.score takes the predictions of any framework"
     if head and set(head) <= _PRINTABLE:
         return "a text file", None
     return None

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 import evalkit as library
 from evalkit.errors import InvalidRunError
+from evalkit.gallery import read_gallery
 from evalkit.manifest import Manifest, format_manifest
 
 N, K = 96, 4
@@ -382,6 +383,9 @@ def test_equal_inputs_and_unequal_labels_are_counted(project, evalkit, tmp_path)
     assert "3 samples have an input that also occurs with another label" in out
     data = json.loads((tmp_path / "o/result.json").read_text())["data"]
     assert (data["duplicate_inputs"], data["conflicting_labels"]) == (3, 3)
+    shown = read_gallery(tmp_path / "o")
+    assert [row.sample_id for row in shown if "conflict" in row.why] == ["0", "10", "11"]
+    assert "Equal inputs, unequal labels" in (tmp_path / "o/report.html").read_text()
     assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "o", "--strict")[0] == 3
 
 
@@ -459,3 +463,73 @@ def test_a_count_that_was_not_taken_is_not_judged(tmp_path, evalkit):
     library.score([0, 1] * 20, [0, 1] * 20, class_names=["a", "b"]).save(tmp_path / "t")
     (tmp_path / "gates.yaml").write_text("gates: [{metric: duplicate_inputs, max: 0}]")
     assert evalkit("gate", tmp_path / "t", "--gates", tmp_path / "gates.yaml")[0] == 5
+
+
+class RandomInputs(Data):
+    def __getitem__(self, k):
+        return self.x[k] + 1e-3 * torch.randn(6), self.y[k]
+
+
+class RandomLabels(Data):
+    def __getitem__(self, k):
+        return self.x[k], int(torch.randint(0, K, ()))
+
+
+class Once(Data):
+    """Samples that can be read a single time."""
+
+    def __init__(self, x, y):
+        super().__init__(x, y)
+        self.read = set()
+
+    def __getitem__(self, k):
+        if k in self.read:
+            raise RuntimeError("the stream has passed")
+        self.read.add(k)
+        return super().__getitem__(k)
+
+
+@pytest.mark.parametrize("kind", [RandomInputs, RandomLabels, Once])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_data_sets_that_do_not_repeat_are_invalid(kind, workers):
+    """Random augmentation, random labels, streams: nobody could measure this number again."""
+    plain = samples(6)
+    data = torch.utils.data.DataLoader(kind(plain.x, plain.y), batch_size=40, num_workers=workers)
+    if kind is Once and workers:
+        return  # each process has its own memory of what was read
+    with pytest.raises(InvalidRunError) as caught:
+        library.evaluate(Base(), data, class_names=NAMES)
+    assert caught.value.check == "data_repeatable"
+    assert library.evaluate(Base(), kind(plain.x, plain.y), class_names=NAMES, stochastic=True).document.valid
+
+
+class Caches(Base):
+    """Answers from memory where an input of the same shape came before."""
+
+    def forward(self, x):
+        self.known = getattr(self, "known", {})
+        return self.known.setdefault(tuple(x.shape), super().forward(x))
+
+
+class Flips(Base):
+    def forward(self, x):
+        return super().forward(x).flip(0)
+
+
+class Counts(Base):
+    def forward(self, x):
+        return super().forward(x) / len(x)
+
+
+class Clock(Base):
+    def forward(self, x):
+        import time
+
+        return super().forward(x) + time.perf_counter() % 1
+
+
+@pytest.mark.parametrize("saboteur", [Caches, Flips, Counts, Clock])
+def test_more_saboteurs(saboteur):
+    """Answers from memory, in another order, by the size of the batch, by the clock."""
+    with pytest.raises(InvalidRunError):
+        library.evaluate(saboteur(), samples(6), class_names=NAMES, batch_size=40)

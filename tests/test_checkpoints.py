@@ -302,6 +302,7 @@ FOREIGN = {
     "zeros": (bytes(1000), "not a checkpoint"),
     "pickle": (pickle.dumps({"a": 1}, 4), "plain pickle"),
     "tar": (bytes(257) + b"ustar" + bytes(300), "tar format"),
+    "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.14" + bytes(range(200)), "ONNX"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "HDF5"),
     "header too large": (struct.pack("<Q", 10**12) + b"{}", "not a checkpoint"),
     "header cut": (struct.pack("<Q", 4000) + b'{"a":', "safetensors"),

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,7 +172,9 @@ def command(
             parts["predictions.parquet"] = ledger
             if number is not None:
                 expected = _compare(number, setup, ledger, opened)
-            rows = _gallery(setup, ledger, verdict.verdict, loaded.spec.report.samples)
+            rows = _gallery(
+                setup, ledger, verdict.verdict, loaded.spec.report.samples, evaluation.conflicting
+            )
             if rows:
                 gallery = directory.temporary(GALLERY)
                 write_gallery(gallery, rows)
@@ -217,14 +219,16 @@ def _baseline(loaded: Loaded) -> BaselineRun | None:
     return read_baseline(named if plain else str(loaded.resolve(named).absolute()), base=loaded.base)
 
 
-def _gallery(setup: "Setup", ledger: Path, verdict: Verdict, allowed: str | None) -> tuple[GalleryRow, ...]:
+def _gallery(
+    setup: "Setup", ledger: Path, verdict: Verdict, allowed: str | None, conflicting: Sequence[int]
+) -> tuple[GalleryRow, ...]:
     """Choose samples that a reader wants to see: pictures at a terminal, names elsewhere, unless said."""
     from evalkit.picking import are_images, pick, shown  # noqa: PLC0415 - torch
 
     if allowed == "none":
         return ()
     flips = (verdict.comparison or {}).get("flips") or {}
-    rows, positions = pick(ledger, flips.get("negative_ids") or ())
+    rows, positions = pick(ledger, flips.get("negative_ids") or (), conflicting)
     terminal = sys.stderr is not None and sys.stderr.isatty()
     pictures = allowed is None and terminal and are_images(setup.source)
     if allowed == "thumbnails" or pictures:

@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from evalkit.datasets import Inputs
+from evalkit.datasets import Batch, Inputs, Source
 from evalkit.decide import Decision
-from evalkit.errors import InvalidRunError, ModelError
-from evalkit.inference.batches import reordered
+from evalkit.errors import InvalidRunError, ModelError, reason_of
+from evalkit.inference.batches import reordered, tensors_of
 from evalkit.integrity import IntegrityLog
 
 # How many of the first samples are asked again: twice as they were, in reverse order, in sevens, and singly.
 N_TWICE, N_REVERSED, N_SEVENS, N_SINGLE = 24, 16, 14, 8
+N_READ_AGAIN = 8
 _SEVEN = 7
 # Of the outputs' standard deviation; what batches of other sizes change in the last bits is far below.
 SHARE, HALF_SHARE = 1e-3, 5e-2
@@ -104,6 +106,31 @@ class Auditor:
                 hint="BatchNorm without running statistics, or an operation across samples, does this",
             )
         return int(moved.sum())
+
+
+def check_repeatable(source: Source, batch: Batch) -> None:
+    """Read the first samples of a batch again.
+
+    Raises:
+        InvalidRunError: Another input or label comes back: something in the data set is random.
+    """
+    index = batch.index[:N_READ_AGAIN]
+    try:
+        again = source.batch(index)
+    except (Exception, SystemExit) as error:
+        raise InvalidRunError(
+            f"sample {index[0]} cannot be read a second time: {reason_of(error)}", check="data_repeatable"
+        ) from error
+    pairs = zip(tensors_of(batch.inputs), tensors_of(again.inputs), strict=False)
+    same = all(torch.equal(first[: len(index)], second) for first, second in pairs)
+    if same and np.array_equal(batch.y_true[: len(index)], again.y_true):
+        return
+    raise InvalidRunError(
+        f"samples {index[0]} to {index[-1]} are not the same when they are read again",
+        check="data_repeatable",
+        hint="Random augmentation belongs to training; a data set that is meant to be random needs "
+        "run.stochastic: true",
+    )
 
 
 def _regroupings(n: int) -> Iterator[tuple[list[NDArray[np.int64]], str]]:

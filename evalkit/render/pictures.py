@@ -16,6 +16,7 @@ _HEADINGS = {
         "Suspected label errors",
         "The model is as sure of another class as it usually is of that class: look at the label first.",
     ),
+    "conflict": ("Equal inputs, unequal labels", "The same input stands in the data with different labels."),
     "flip": ("No longer right", "The baseline had these right."),
     "margin": ("Closest calls", "The two best classes were nearly equal, right or wrong."),
 }

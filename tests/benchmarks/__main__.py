@@ -1,16 +1,17 @@
 """``make bench``: everything that is promised about speed and coverage, measured here and now.
 
-``python -m tests.benchmarks speed`` runs one part: startup, speed, loading, coverage, gates or pages.
+``python -m tests.benchmarks speed`` runs one part: startup, speed, loading, audit, coverage, gates or pages.
 """
 
 import sys
 
-from tests.benchmarks import coverage, gates, loading, pages, speed, startup
+from tests.benchmarks import audit, coverage, gates, loading, pages, speed, startup
 
 PARTS = {
     "startup": startup.run,
     "speed": speed.run,
     "loading": loading.run,
+    "audit": audit.run,
     "coverage": coverage.run,
     "gates": gates.run,
     "pages": pages.run,
