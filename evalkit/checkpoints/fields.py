@@ -21,7 +21,7 @@ from evalkit.checkpoints.axes import (
     spatial,
     viewed,
 )
-from evalkit.checkpoints.sizes import Field
+from evalkit.checkpoints.sizes import Field, per_dimension
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,7 @@ def _convolved(traces: list[Trace], args: Sequence[Any], result: torch.Tensor) -
     trace, n = traces[0], len(traces[0].fields or ())
     if len(traces) > 1 or not is_image(trace.dimensions, n):
         return None
-    columns = (args[1].shape[2:], *(_several(args[k], n) for k in (3, 4, 5)))
+    columns = (args[1].shape[2:], *(per_dimension(args[k], n) for k in (3, 4, 5)))
     through = Field.through_transposed if args[6] else Field.through
     pairs = zip(trace.fields or (), zip(*columns, strict=True), strict=True)
     fields = [through(f, k, stride=s, padding=p, dilation=d) for f, (k, s, p, d) in pairs]
@@ -330,7 +330,7 @@ def _pooled(trace: Trace, args: Sequence[Any], result: torch.Tensor, *, dilation
         return None
     stride = args[2] if len(args) > _FEW and args[2] else args[1]
     padding = args[3] if len(args) > _FEW + 1 else 0
-    columns = (_several(setting, n)[-n:] for setting in (args[1], stride, padding, dilation))
+    columns = (per_dimension(setting, n)[-n:] for setting in (args[1], stride, padding, dilation))
     pairs = zip(trace.fields or (), zip(*columns, strict=True), strict=True)
     return _maps(trace, [f.through(k, stride=s, padding=p, dilation=d) for f, (k, s, p, d) in pairs], result)
 
@@ -352,11 +352,6 @@ def _maps(trace: Trace, fields: Sequence[Field], result: torch.Tensor) -> Trace 
     """New feature maps: as many positions as they have elements."""
     dimensions = resized(trace.dimensions, result.shape)
     return None if dimensions is None else Trace(tuple(fields), dimensions, positions(dimensions))
-
-
-def _several(setting: Any, n: int) -> Sequence[int]:
-    values = list(setting) if isinstance(setting, (tuple, list)) else [setting]
-    return values * n if len(values) == 1 else values
 
 
 # Names of torch's own operations, without the overload.

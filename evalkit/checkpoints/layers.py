@@ -1,6 +1,7 @@
 """What a layer is: its kind, its settings, the size that its formula gives, and what eval mode changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from torch import nn
@@ -16,7 +17,12 @@ from torch.nn.modules.pooling import (
     _MaxPoolNd,
 )
 
-from evalkit.checkpoints.sizes import conv_output_size, conv_transpose_output_size, pool_output_size
+from evalkit.checkpoints.sizes import (
+    conv_output_size,
+    conv_transpose_output_size,
+    per_dimension,
+    pool_output_size,
+)
 
 Shape = tuple[int, ...]
 
@@ -134,7 +140,7 @@ def _conv_sizes(module: _ConvNd, sizes: Shape) -> Shape:
 
 def _pool_sizes(module: nn.Module, sizes: Shape) -> Shape:
     if isinstance(module, _ADAPTIVE):
-        wanted = _several(module.output_size, len(sizes))
+        wanted = per_dimension(module.output_size, len(sizes))
         return tuple(size if want is None else want for size, want in zip(sizes, wanted, strict=True))
     ceil_mode = bool(getattr(module, "ceil_mode", False))
     return _each(
@@ -151,20 +157,13 @@ def _pool_sizes(module: nn.Module, sizes: Shape) -> Shape:
 
 def _each(sizes: Shape, formula: Callable[..., int], *settings: Any) -> Shape:
     """Apply a formula to each dimension; a setting is one number for all, or one for each."""
-    columns = [_several(setting, len(sizes)) for setting in settings]
+    columns = [per_dimension(setting, len(sizes)) for setting in settings]
     return tuple(formula(size, *row) for size, *row in zip(sizes, *columns, strict=True))
-
-
-def _several(setting: Any, n: int) -> Sequence[Any]:
-    return setting if isinstance(setting, (tuple, list)) else (setting,) * n
 
 
 def _flattened(module: nn.Flatten, shape: Shape) -> Shape:
     begin, end = module.start_dim, module.end_dim % len(shape)
-    size = 1
-    for extent in shape[begin : end + 1]:
-        size *= extent
-    return (*shape[:begin], size, *shape[end + 1 :])
+    return (*shape[:begin], prod(shape[begin : end + 1]), *shape[end + 1 :])
 
 
 def eval_effect(module: nn.Module) -> str | None:

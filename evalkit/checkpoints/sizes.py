@@ -14,6 +14,7 @@ dilation count the gaps instead; their D is this dilation minus one.
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, gcd
+from typing import Any
 
 
 def conv_output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
@@ -86,6 +87,12 @@ def conv_transpose_output_size(
     """
     _check(size=size, kernel=kernel, stride=stride, dilation=dilation)
     return _positive((size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1)
+
+
+def per_dimension(setting: Any, n: int) -> list[Any]:
+    """Return a setting for each of n dimensions: torch writes one number for all, or one for each."""
+    values = list(setting) if isinstance(setting, (tuple, list)) else [setting]
+    return values * n if len(values) == 1 else values
 
 
 @dataclass(frozen=True, slots=True)
