@@ -14,7 +14,7 @@ from evalkit.inference.batches import reordered, tensors_of
 from evalkit.integrity import IntegrityLog
 
 # How many of the first samples are asked again: twice as they were, in reverse order, in sevens, and singly.
-N_TWICE, N_REVERSED, N_SEVENS, N_SINGLE = 24, 16, 14, 8
+N_TWICE, N_REVERSED, N_SEVENS, N_SINGLE = 20, 12, 14, 4
 N_READ_AGAIN = 8
 _SEVEN = 7
 # Of the outputs' standard deviation; what batches of other sizes change in the last bits is far below.
