@@ -350,3 +350,22 @@ def test_a_forward_that_exits_is_a_failed_forward():
     """sys.exit(0) in a model is no success of evalkit."""
     with pytest.raises(InvalidRunError, match="SystemExit: 0"):
         run(Output(lambda x: sys.exit(0)), source_of())
+
+
+def test_what_makes_bits_reproducible_is_given_back():
+    """No TF32, no autotuning while a model is measured; recorded, and as it was afterwards."""
+    from evalkit.inference.mode import flags, reproducible
+
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = cuda.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    try:
+        cuda.allow_tf32 = cudnn.benchmark = True
+        with reproducible():
+            assert not cuda.allow_tf32
+            assert not cudnn.benchmark
+        assert cuda.allow_tf32
+        assert cudnn.benchmark
+        assert flags()["tf32"] is False
+        assert flags()["threads"] == torch.get_num_threads()
+    finally:
+        cuda.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
