@@ -34,6 +34,7 @@ class Pass:
         few: Inputs of the first samples.
         repeats: What occurs more than once.
         n_trained_on: How many inputs are in the training set; None where that was not asked.
+        parameters: SHA-256 of the model's parameters and buffers, whatever file they came from.
     """
 
     state: Inference
@@ -44,6 +45,7 @@ class Pass:
     few: Inputs = ()
     repeats: Repeats = field(default_factory=Repeats)
     n_trained_on: int | None = None
+    parameters: str = ""
 
 
 def record_warnings(setup: Setup, ran: Pass, integrity: IntegrityLog) -> None:
@@ -87,6 +89,7 @@ def document(
             "data": ran.data.hexdigest() if complete else None,
             "inputs": state.inputs.hexdigest() if complete else None,
             "weights": setup.weights_sha256,
+            "parameters": ran.parameters,
         },
         torch_version=torch.__version__.partition("+")[0],
         dtype=state.output_dtype,

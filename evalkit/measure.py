@@ -63,7 +63,7 @@ def measure(
         check_apart(setup.model, beside.setup.model)
     runs = [Run(setup, integrity, ledger, clock, limit)]
     if beside is not None:
-        runs.append(Run(beside.setup, beside.integrity, beside.ledger, clock, limit))
+        runs.append(Run(beside.setup, beside.integrity, beside.ledger, clock, limit, leads=False))
     _run_all(runs, progress)
     if beside is not None and runs[0].failure is None:
         beside.evaluation = runs[1].evaluation(provenance)

@@ -63,8 +63,12 @@ class Run:
         ledger: Path,
         clock: Callable[[], float],
         limit: int | None,
+        *,
+        leads: bool = True,
     ) -> None:
+        """Prepare a pass; one that does not lead is handed the batches that another one read."""
         self.setup = setup
+        self.leads = leads
         self.integrity = integrity
         self.ledger = ledger
         self.clock = clock
@@ -78,13 +82,12 @@ class Run:
         self.counts: ConfusionCounts | None = None
         self._counter: Any = counter_of(asked.measures.task, len(asked.class_names))
         self._predictor = predictor_of(setup, self.ran.state)
-        self._before = ""
         self._writer: LedgerWriter | None = None
         self.opened = ExitStack()
 
     def start(self) -> None:
         """Open the ledger and put the model into eval mode, until the run is finished."""
-        self._before = model_digest(self.setup.model)
+        self.ran.parameters = model_digest(self.setup.model)
         output = self.setup.question.asked.decision.output
         self._writer = self.opened.enter_context(open_ledger(self.ledger, output))
         try:
@@ -143,7 +146,7 @@ class Run:
     def _reads_again(self, batch: Batch) -> bool:
         """Compare the batch with what is read a second time, before a model can change it."""
         setup, start = self.setup, self.clock()
-        if setup.audit == "off" or setup.stochastic:
+        if not self.leads or setup.audit == "off" or setup.stochastic:
             return True
         try:
             check_repeatable(setup.source, batch)
@@ -184,7 +187,7 @@ class Run:
         model = self.setup.model
         try:
             check_eval_mode(model, "after the first batch")
-            check_unchanged(self._before, model_digest(model))
+            check_unchanged(self.ran.parameters, model_digest(model))
         except InvalidRunError as error:
             return error
         return None
@@ -207,7 +210,7 @@ class Run:
                 raise self.failure
             self._predictor.check_readable()
             self.ran.state.check_complete()
-            check_unchanged(self._before, model_digest(self.setup.model))
+            check_unchanged(self.ran.parameters, model_digest(self.setup.model))
             counts: ConfusionCounts = self._counter.result()
             self._check_sum(counts)
         except InvalidRunError as error:

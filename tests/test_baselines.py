@@ -294,3 +294,18 @@ def test_units_are_compared_as_one(tmp_path, evalkit):
     assert row["difference"] == pytest.approx(right[1].mean() - right[0].mean())
     assert row["low"] < row["difference"] < row["high"]
     assert document["flips"]["only_baseline"] == (right[0] & ~right[1]).sum()
+
+
+def test_the_same_weights_in_another_file_are_noticed(project, evalkit, tmp_path):
+    """Saved again as safetensors: another digest of the file, the same of what was loaded; --strict fails."""
+    import safetensors.torch
+
+    assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "old")[0] == 0
+    safetensors.torch.save_file(project.model.state_dict(), project.path / "again.safetensors")
+    gates = [{"metric": "accuracy", "max_drop": 0.01}]
+    options = {"model__checkpoint": "again.safetensors", "baseline": str(tmp_path / "old"), "gates": gates}
+    spec = project.write_spec("again.yaml", **options)
+    code, out, err = evalkit("run", spec, "-o", tmp_path / "new")
+    assert code == 0, err
+    assert "holds the same weights in another file" in out
+    assert evalkit("run", spec, "-o", tmp_path / "new", "--strict")[0] == 3

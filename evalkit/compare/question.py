@@ -11,6 +11,9 @@ from evalkit.signature import SAMPLES, question
 _SAME_STATISTICS, _FAR = 1e-3, 0.1
 _FED = "The two models were fed other inputs (another preprocessing, or another data file)"
 _LOOKS_LIKE = "a forgotten scaling looks just like it"
+_RESAVED = (
+    "The baseline holds the same weights in another file: of the two models' weights nothing was compared."
+)
 _SAME_WEIGHTS = f"The weights are the same: only the inputs are compared, and {_LOOKS_LIKE}."
 
 
@@ -63,6 +66,14 @@ def is_same_model(candidate: EvalResult, baseline: EvalResult) -> bool:
     )
 
 
+def have_same_weights(candidate: EvalResult, baseline: EvalResult) -> bool:
+    """Return whether two models hold the same parameters and buffers, from whatever file."""
+    return any(
+        candidate.digests.get(name) is not None and candidate.digests[name] == baseline.digests.get(name)
+        for name in ("weights", "parameters")
+    )
+
+
 def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remarks:
     """Say what the digests of inputs and the thresholds show.
 
@@ -80,11 +91,12 @@ def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remar
             f"The two models decide by other thresholds: {baseline.threshold!r} before, "
             f"{candidate.threshold!r} now."
         )
+    alike = have_same_weights(candidate, baseline)
     if candidate.digests.get("inputs") == baseline.digests.get("inputs"):
-        return Remarks(notes=tuple(notes))
+        said = (_RESAVED,) if alike and candidate.threshold == baseline.threshold else ()
+        return Remarks(said, tuple(notes))
     change = _changed_statistics(candidate.data, baseline.data, tolerance=_SAME_STATISTICS)
-    alike = candidate.digests.get("weights")
-    if alike is not None and alike == baseline.digests.get("weights"):
+    if alike:
         change = change or "their statistics agree within 0.1 %"
         return Remarks((f"{_FED}: {change}. {_SAME_WEIGHTS}",), tuple(notes))
     if change is None:
@@ -97,7 +109,7 @@ def on_changed_data(candidate: EvalResult, baseline: EvalResult, overlap: str) -
     found = remarks(candidate, baseline, same=False)
     notes = (f"The data changed: {overlap}.", *found.notes)
     change = _changed_statistics(candidate.data, baseline.data, tolerance=_FAR, names=("mean", "std"))
-    if change is None and candidate.digests.get("weights") != baseline.digests.get("weights"):
+    if change is None and not have_same_weights(candidate, baseline):
         return Remarks(notes=notes)
     return Remarks(found.warnings, notes)
 
