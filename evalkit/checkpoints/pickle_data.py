@@ -16,7 +16,7 @@ from evalkit.checkpoints.rebuilt import KNOWN_CALLS, is_key, storage_of, work_of
 from evalkit.display import visible
 from evalkit.errors import CheckpointError
 
-MAX_INSTRUCTIONS = 5_000_000
+MAX_INSTRUCTIONS = 3_000_000
 MAX_OPAQUE_NAMES = 1_000
 MAX_NAME = 200
 MAX_GLOBAL = 1_000

@@ -8,7 +8,7 @@ from typing import Any
 from evalkit.checkpoints.data import Opaque, TensorData
 from evalkit.errors import CheckpointError
 
-MAX_NODES = 1_000_000
+MAX_NODES = 500_000
 MAX_TENSORS = 200_000
 MAX_DEPTH = 500
 MAX_KEY = 1_000
