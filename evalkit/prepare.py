@@ -1,8 +1,6 @@
-"""From a specification to a setup: checkpoint, class names, model and data, each checked before the loop."""
+"""From an opened specification to a setup: model and data, each checked before the loop."""
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,23 +10,14 @@ from numpy.typing import NDArray
 from evalkit.asking import asked_of
 from evalkit.assemble import Question
 from evalkit.checkpoints.contract import (
-    ClassContract,
-    class_contract,
     names_held,
     positive_index,
-    value_in_checkpoint,
 )
-from evalkit.checkpoints.data import plain_values
-from evalkit.checkpoints.declaration import Declaration, read_declaration, refuse_named_code
-from evalkit.checkpoints.factory import build_model
-from evalkit.checkpoints.libraries import library_model, named_library
-from evalkit.checkpoints.library import LibraryModel, head_width
-from evalkit.checkpoints.loading import file_facts, load_weights
-from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
-from evalkit.checkpoints.transformers_models import TransformersModel
-from evalkit.checkpoints.tree import tensor_sets
+from evalkit.checkpoints.filling import filled_model, width_of
+from evalkit.checkpoints.loading import file_facts
+from evalkit.checkpoints.reader import Checkpoint
 from evalkit.checkpoints.trusted import load_trusted
-from evalkit.datasets import Source, check_data, open_source
+from evalkit.datasets import Source, open_source
 from evalkit.datasets.preprocess import Preprocessing
 from evalkit.decide import Decision
 from evalkit.display import quoted, visible
@@ -37,9 +26,10 @@ from evalkit.findings import Asked
 from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.manifest import Manifest, read_manifest
+from evalkit.opening import Opened, valid_outputs
 from evalkit.result import read_result
 from evalkit.setup import Setup, module_facts
-from evalkit.spec import KeyPath, Loaded, ModelSpec, ThresholdFrom
+from evalkit.spec import KeyPath, Loaded, ThresholdFrom
 
 DEFAULT_THRESHOLD = 0.5
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?b|b)", re.IGNORECASE)
@@ -55,118 +45,6 @@ _INTEGRITY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A specification whose checkpoint was read and whose classes are known; nothing is built yet.
-
-    Attributes:
-        loaded, checkpoint, contract: As they were found.
-        trusted: Whether the model is what the checkpoint's own code makes of it, instead of a factory's.
-    """
-
-    loaded: Loaded
-    checkpoint: Checkpoint
-    contract: ClassContract
-    trusted: bool = False
-
-    @property
-    def library(self) -> LibraryModel | None:
-        """The library's model that the factory names."""
-        return library_model(self.loaded.spec.model.factory, base=self.loaded.base)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The names that count, in output order."""
-        valid = _valid(self.loaded, self.contract.names)
-        return self.contract.names if valid is None else tuple(self.contract.names[k] for k in valid.tolist())
-
-
-def open_specification(loaded: Loaded, *, trusted: bool = False) -> Opened:
-    """Read the checkpoint as data, take over what it declares, and settle the class names.
-
-    Args:
-        loaded: The specification.
-        trusted: Take the whole model that the file holds, without a factory.
-
-    Raises:
-        CheckpointError: The file is refused.
-        SpecificationError: The factory or the names cannot be found.
-    """
-    if trusted and loaded.spec.model.factory is not None:
-        raise loaded.source.error(
-            ("model", "factory"), "builds the model: there is no code of the checkpoint to trust"
-        )
-    checkpoint = read_weights_file(loaded)
-    loaded = _with_stored_preprocessing(loaded, checkpoint)
-    loaded = loaded if trusted else _with_declaration(loaded, checkpoint)
-    check_data(loaded)
-    contract = class_contract(loaded, checkpoint)
-    positive_index(loaded, contract.names)
-    return Opened(loaded, checkpoint, contract, trusted)
-
-
-def read_weights_file(loaded: Loaded) -> Checkpoint:
-    """Read the checkpoint that the specification names, or that comes with a library's model."""
-    return read_checkpoint(_weights_file(loaded), sha256=loaded.spec.model.sha256)
-
-
-def _weights_file(loaded: Loaded) -> Path:
-    declared = loaded.spec.model.checkpoint
-    if declared is not None:
-        return loaded.resolve(declared)
-    library = library_model(loaded.spec.model.factory, base=loaded.base)
-    found = None if library is None else library.weights_file()
-    if found is None:
-        raise loaded.source.error(("model", "checkpoint"), "is required")
-    return found
-
-
-def _with_stored_preprocessing(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:
-    """Fill in a preprocessing that ``checkpoint:KEY`` names."""
-    named = loaded.spec.data.preprocess
-    if not isinstance(named, str) or not named.startswith("checkpoint:"):
-        return loaded
-    found = value_in_checkpoint(checkpoint, named.removeprefix("checkpoint:"))
-    if not isinstance(found, dict):
-        raise loaded.source.error(("data", "preprocess"), f"{named} is no mapping")
-    return loaded.updated({"data": {"preprocess": plain_values(found)}}, where=f"{checkpoint.path}: {named}")
-
-
-def _with_declaration(loaded: Loaded, checkpoint: Checkpoint) -> Loaded:
-    """Fill in what the specification leaves out and the file declares; named code is never imported."""
-    spec, declared = loaded.spec, read_declaration(checkpoint)
-    images = spec.data.source in ("folder", "table") and not spec.data.features
-    if spec.model.factory is None and (declared is None or declared.factory is None):
-        whole = any(held.module for held in tensor_sets(checkpoint.contents.tree))
-        hint = "Say --model module:callable"
-        hint += "; the file holds a whole model: --trust-checkpoint runs its code instead" if whole else ""
-        raise loaded.source.error(("model", "factory"), "is required", hint=hint)
-    if declared is None:
-        return loaded
-    model: dict[str, Any] = {}
-    data: dict[str, Any] = {}
-    if spec.model.factory is None:
-        if named_library(declared.factory) is None:
-            raise refuse_named_code(declared, checkpoint.path)
-        model = {"factory": declared.factory}
-    model |= _own_words(spec.model, declared)
-    if spec.model.classes is None and declared.classes is not None:
-        model["classes"] = declared.classes
-    if spec.data.preprocess is None and declared.preprocess is not None and images:
-        if isinstance(declared.preprocess, str) and declared.preprocess != "library":
-            raise refuse_named_code(declared, checkpoint.path)
-        data["preprocess"] = declared.preprocess
-    return loaded.updated({"model": model, "data": data}, where=str(checkpoint.path))
-
-
-def _own_words(spec: ModelSpec, declared: Declaration) -> dict[str, Any]:
-    """Return what the file says of its own model, where that is meant and the specification is silent."""
-    if spec.factory not in (None, declared.factory):
-        return {}
-    said = {"args": dict(declared.args or {}), "output": declared.output}
-    return {key: value for key, value in said.items() if value and key not in spec.model_fields_set}
-
-
 def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = None) -> Setup:
     """Build the model, load its weights and open the data.
 
@@ -180,7 +58,7 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
     """
     loaded, names = opened.loaded, opened.contract.names
     spec, device = loaded.spec, pick_device(loaded.spec.run.device)
-    valid, kept = _valid(loaded, names), opened.class_names
+    valid, kept = valid_outputs(loaded, names), opened.class_names
     decision, chosen_on = _decision(loaded, kept)
     asked = asked_of(
         spec.metrics,
@@ -268,7 +146,7 @@ def _model(opened: Opened) -> tuple[torch.nn.Module, dict[str, Any]]:
         model = load_trusted(opened.checkpoint, base=base, weights=spec.weights)
         return model, {**file_facts(opened.checkpoint), "trusted_code": True}
     n_classes, origin = len(opened.contract.names), opened.contract.origin
-    width = _width(opened.checkpoint)
+    width = width_of(opened.checkpoint)
     sized = opened.library is not None and opened.library.sized_by_classes
     if sized and width not in (None, n_classes) and "num_classes" not in spec.args:
         raise ModelError(
@@ -282,45 +160,6 @@ def _model(opened: Opened) -> tuple[torch.nn.Module, dict[str, Any]]:
         base=base,
         n_classes=n_classes,
     )
-
-
-def filled_model(
-    checkpoint: Checkpoint,
-    factory: str,
-    args: dict[str, Any],
-    *,
-    weights: str | None,
-    base: Path,
-    n_classes: int | None = None,
-) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """Build a model and load a checkpoint into it.
-
-    Args:
-        checkpoint: The file.
-        factory, args, weights: As of a specification.
-        base: Where the factory's module is looked for first.
-        n_classes: What a library's model is built for, by default what the checkpoint's head has.
-
-    Returns:
-        The model, and what a document says about where its weights come from.
-
-    Raises:
-        ModelError, CheckpointError: It cannot be built, or the weights do not fit.
-    """
-    library = library_model(factory, base=base)
-    if isinstance(library, TransformersModel):
-        model, casts = library.load(checkpoint, args)
-        return model, {**file_facts(checkpoint), "casts": casts}
-    n_classes = n_classes or _width(checkpoint)
-    # Library models are told their number of classes; other factories get what the specification says.
-    if library is not None and n_classes is not None:
-        args = {"num_classes": n_classes, **args}
-    model = build_model(factory, args, base=base)
-    return model, load_weights(model, checkpoint, weights=weights).facts()
-
-
-def _width(checkpoint: Checkpoint) -> int | None:
-    return head_width(held.tensors for held in tensor_sets(checkpoint.contents.tree))
 
 
 def _open_source(opened: Opened, names: tuple[str, ...]) -> tuple[Source, Preprocessing]:
@@ -367,18 +206,6 @@ def _check_attributes(loaded: Loaded, source: Source, asked: Asked) -> None:
             elif unit is not None and name == unit.by:
                 key = ("metrics", "unit", "by")
             raise loaded.source.error(key, f"the data have no attribute {name!r}{nearest(name, known)}")
-
-
-def _valid(loaded: Loaded, names: tuple[str, ...]) -> NDArray[np.int64] | None:
-    """Return the positions of the classes that count, in output order; None for all."""
-    declared = loaded.spec.model.valid_classes
-    if declared is None:
-        return None
-    path = ("model", "valid_classes")
-    for name in declared:
-        if name not in names:
-            raise loaded.source.error(path, f"{name!r} is not a class name{nearest(name, names)}")
-    return np.array([k for k, name in enumerate(names) if name in declared], np.int64)
 
 
 def _decision(loaded: Loaded, class_names: tuple[str, ...]) -> tuple[Decision, str | None]:

@@ -81,7 +81,7 @@ def _of_checkpoint(
             if value:
                 raise SpecificationError(f"{flag}: belongs to --model")
         return found
-    from evalkit.prepare import filled_model  # noqa: PLC0415
+    from evalkit.checkpoints.filling import filled_model  # noqa: PLC0415
 
     if not isinstance(args, dict):
         raise SpecificationError("--model-args: expected {key: value}")
@@ -96,7 +96,8 @@ def _of_specification(path: Path, weights: str | None) -> dict[str, Any]:
     from evalkit.inference import batch_list, iterate_batches  # noqa: PLC0415
     from evalkit.inference.anatomy import N_SAMPLES  # noqa: PLC0415
     from evalkit.integrity import IntegrityLog  # noqa: PLC0415
-    from evalkit.prepare import open_specification, prepare, read_weights_file  # noqa: PLC0415
+    from evalkit.opening import open_specification, read_weights_file  # noqa: PLC0415
+    from evalkit.prepare import prepare  # noqa: PLC0415
 
     chosen = [] if weights is None else [Override("model.weights", weights, "--weights", literal=True)]
     loaded = load_specification(path, overrides=chosen)

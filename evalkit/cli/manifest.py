@@ -32,7 +32,8 @@ def command(*, data: str, specification: Path, output: Path, quiet: bool, debug:
     from evalkit.inference.prints import prints_of  # noqa: PLC0415 - torch, not for --help
     from evalkit.integrity import IntegrityLog  # noqa: PLC0415
     from evalkit.manifest import Manifest, format_manifest  # noqa: PLC0415 - numpy
-    from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
+    from evalkit.opening import open_specification  # noqa: PLC0415
+    from evalkit.prepare import prepare  # noqa: PLC0415
     from evalkit.setup import floating_dtype  # noqa: PLC0415
 
     changes = [Override("data.path", data, "DATA", literal=True)]

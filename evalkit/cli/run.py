@@ -28,7 +28,7 @@ from evalkit.verdict import Verdict
 if TYPE_CHECKING:
     from evalkit.expecting import Expectation
     from evalkit.measure import Beside, Evaluation
-    from evalkit.prepare import Opened
+    from evalkit.opening import Opened
     from evalkit.setup import Setup
 
 # flag -> (key, the value is text as it stands, help)
@@ -121,7 +121,8 @@ def command(
     with open_run_directory(output) as directory:
         from evalkit.integrity import IntegrityLog  # noqa: PLC0415
         from evalkit.measure import measure  # noqa: PLC0415 - torch, not for --help
-        from evalkit.prepare import open_specification, prepare  # noqa: PLC0415
+        from evalkit.opening import open_specification  # noqa: PLC0415
+        from evalkit.prepare import prepare  # noqa: PLC0415
 
         number = None if expect is None else _expectation(expect, loaded)
         opened = open_specification(loaded, trusted=trust_checkpoint)
@@ -238,7 +239,7 @@ def _gallery(
 
 def _open_older(loaded: Loaded) -> "Opened | None":
     """Open the baseline that is measured in the same command; None where it is none of that kind."""
-    from evalkit.prepare import open_specification  # noqa: PLC0415 - torch
+    from evalkit.opening import open_specification  # noqa: PLC0415 - torch
 
     named = loaded.spec.baseline
     return open_specification(loaded.beside(named)) if isinstance(named, BaselineCheckpoint) else None
