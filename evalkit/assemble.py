@@ -38,7 +38,7 @@ def assemble(
     found: Findings | None,
     *,
     n_asked: int,
-    n_available: int,
+    partial: Partial | None = None,
     n_excluded: int,
     digests: Mapping[str, str | None],
     torch_version: str | None,
@@ -61,7 +61,7 @@ def assemble(
         name=question.name,
         task=asked.decision.task,
         valid=found is not None,
-        partial=None if n_asked == n_available else Partial(limit=n_asked, of=n_available),
+        partial=partial,
         signature=signature(
             task=asked.decision.task,
             positive=question.positive_class,

@@ -30,15 +30,21 @@ class ClassBins:
         self._output = output
         self._bins = {k: ScoreBins.empty(kind) for k in kept}
 
-    def add(self, batch: PredictionBatch) -> None:
-        """Take a batch with its outputs."""
-        for k, bins in self._bins.items():
+    def scores(self, batch: PredictionBatch) -> dict[int, NDArray[np.float64]]:
+        """Return what is binned of a batch with its outputs, by class, each of shape (n,)."""
+        found: dict[int, NDArray[np.float64]] = {}
+        for k in self._bins:
             assert batch.outputs is not None
-            several = batch.y_true.ndim == 2  # noqa: PLR2004 - (n, L)
-            positive = batch.y_true[:, k] if several else batch.y_true == k
-            score = batch.outputs[:, k].astype(np.float64)
-            if self._output == "logits" and not several:
-                score = log_odds(batch.outputs.astype(np.float64), k)
+            outputs = batch.outputs.astype(np.float64)
+            odds = self._output == "logits" and batch.y_true.ndim == 1
+            found[k] = log_odds(outputs, k) if odds else outputs[:, k]
+        return found
+
+    def add(self, y_true: NDArray[Any], scores: Mapping[int, NDArray[np.float64]]) -> None:
+        """Take labels, (n,) or (n, L), and what :meth:`scores` gave for them."""
+        for k, score in scores.items():
+            positive = y_true[:, k] if y_true.ndim == 2 else y_true == k  # noqa: PLR2004 - (n, L)
+            bins = self._bins[k]
             self._bins[k] = bins + ScoreBins.from_scores(positive, score, kind=bins.kind)
 
     def result(self) -> Mapping[int, ScoreBins]:

@@ -1,140 +1,206 @@
-"""What a document says of one model's pass: facts about data and run, and warnings beside the numbers."""
+"""What a document says of a pass beside the numbers: who asked what of which model, on what machine."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
-
-from evalkit.assemble import assemble
-from evalkit.datasets import Inputs
-from evalkit.datasets.images import truncated_allowed
-from evalkit.digests import DataDigest
+from evalkit.asking import asked_of
+from evalkit.assemble import Question, assemble
+from evalkit.decide import Decision
+from evalkit.errors import DocumentError, SpecificationError, reason_of
 from evalkit.findings import Findings
-from evalkit.inference import Inference
-from evalkit.inference.anatomy import anatomy
-from evalkit.inference.mode import flags
-from evalkit.inference.repeats import Repeats
 from evalkit.integrity import IntegrityLog
-from evalkit.result import EvalResult
-from evalkit.setup import Setup, floating_dtype
+from evalkit.parts import Joined, Observed, Shape
+from evalkit.parts.repeats import Repeats
+from evalkit.result import EvalResult, Partial
+from evalkit.spec import MetricsSpec, SlicesSpec, SourceMap, validate_gates
 
 SHOWN_UNREADABLE = 100
 
 
-@dataclass(slots=True)
-class Pass:
-    """What a pass over the data left behind, beside counts and ledger.
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Everything that a document says and that no part of the pass changes.
 
     Attributes:
-        state: What the loop learned.
-        data: The digest of who was asked about.
-        n_asked, n_evaluated: Samples that were to be run, and that were.
-        seconds: By what they were spent on.
-        few: Inputs of the first samples.
-        repeats: What occurs more than once.
-        n_trained_on: How many inputs are in the training set; None where that was not asked.
+        question: What is asked.
+        where: Names the data in messages.
+        first, stop: The samples of this pass.
+        n_available: Samples that the data have.
+        exclude: Leave unreadable samples out instead of refusing.
+        memory: How many bytes of scores may be held at once.
+        chosen_on: Digest of the data that the threshold was chosen on.
+        weights: SHA-256 of the checkpoint file; None where the model came without one.
         parameters: SHA-256 of the model's parameters and buffers, whatever file they came from.
+        spec: The resolved specification without ``run``.
+        model, data, run: Facts about each.
+        torch_version: Of the machine that ran the model.
+        partial: Why the pass covers only a part of the data.
     """
 
-    state: Inference
-    data: DataDigest
-    n_asked: int
-    n_evaluated: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: {"inference": 0.0, "audit": 0.0})
-    few: Inputs = ()
-    repeats: Repeats = field(default_factory=Repeats)
-    n_trained_on: int | None = None
+    question: Question
+    where: str
+    first: int
+    stop: int
+    n_available: int
+    exclude: bool = False
+    memory: int = 0
+    chosen_on: str | None = None
+    weights: str | None = None
     parameters: str = ""
+    spec: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+    torch_version: str = ""
+    partial: Partial | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON; what is asked follows from the specification, classes and decision."""
+        named = ("where", "exclude", "memory", "chosen_on", "weights", "parameters", "n_available")
+        blocks = ("spec", "model", "data", "run", "torch_version")
+        decision = self.question.asked.decision
+        return {
+            **{name: getattr(self, name) for name in (*named, *blocks)},
+            "name": self.question.name,
+            "classes_assumed": self.question.classes_assumed,
+            "class_names": list(self.question.asked.class_names),
+            "decision": [decision.task, decision.output, decision.positive, decision.threshold],
+        }
+
+    @classmethod
+    def of_all(cls, found: dict[str, Any], *, n_samples: int) -> "Description":
+        """Read what :meth:`to_json` gave, as the description of all shards together.
+
+        Raises:
+            DocumentError: It is not what evalkit writes.
+        """
+        try:
+            stated = dict(found)
+            names, decision = tuple(stated.pop("class_names")), Decision(*stated.pop("decision"))
+            name, assumed = stated.pop("name"), stated.pop("classes_assumed")
+            spec, n_available = stated["spec"], stated["n_available"]
+            asked = asked_of(
+                MetricsSpec.model_validate(spec["metrics"]),
+                SlicesSpec.model_validate({"slices": spec["data"]["slices"]}).slices,
+                class_names=names,
+                decision=decision,
+                gates=validate_gates({"gates": spec["gates"]}, SourceMap("run.json")).gates
+                if spec["gates"]
+                else (),
+                scored=True,
+                error=lambda path, message: SpecificationError(f"{path}: {message}"),
+            )
+            partial = None if n_samples == n_available else Partial(limit=n_samples, of=n_available)
+            question = Question(name, asked, assumed)
+            return cls(question=question, first=0, stop=n_samples, partial=partial, **stated)
+        except (KeyError, TypeError, ValueError, SpecificationError) as error:
+            raise DocumentError(f"run.json: is not what evalkit writes ({reason_of(error)})") from error
+
+    @property
+    def n_asked(self) -> int:
+        """How many samples were to be run."""
+        return self.stop - self.first
+
+    @property
+    def shape(self) -> Shape:
+        """What parts are counted by."""
+        asked = self.question.asked
+        return Shape(asked.class_names, asked.decision, asked.binned, self.n_available)
 
 
-def record_warnings(setup: Setup, ran: Pass, integrity: IntegrityLog) -> None:
+def record_warnings(
+    described: Description, joined: Joined, repeats: Repeats, integrity: IntegrityLog
+) -> None:
     """Record what does not make a run invalid, but a reader must know."""
-    repeats = ran.repeats
+    observed = joined.observed
     doubts = {
-        "images_complete": (
-            truncated_allowed(),
-            "LOAD_TRUNCATED_IMAGES is set: pictures may be cut off",
-        ),
         "inputs_differ": (repeats.n_duplicates, f"{repeats.n_duplicates} inputs equal an earlier one"),
         "labels_agree": (
             repeats.n_conflicting,
             f"{repeats.n_conflicting} samples have an input that also occurs with another label",
         ),
     }
-    if setup.trained_on is not None:
-        shared = ran.n_trained_on = setup.trained_on.n_shared(np.concatenate(ran.state.prints))
-        text = f"{shared} of {ran.n_evaluated} inputs are in the training set"
+    shared = observed.n_trained_on
+    if shared is not None:
+        text = f"{shared} of {observed.n_evaluated} inputs are in the training set"
         doubts["not_trained_on"] = (shared, text)
     for check, (found, text) in doubts.items():
         if found:
             integrity.record(check, "warn", text)
-    integrity.ok(list(doubts))
+    declared = described.question.asked.decision.output == "probabilities"
+    checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
+    integrity.ok([*doubts, "images_complete", *checks, *(["probabilities"] if declared else [])])
 
 
 def document(
-    setup: Setup, ran: Pass, found: Findings | None, *, integrity: IntegrityLog, provenance: dict[str, Any]
+    described: Description,
+    observed: Observed,
+    joined: Joined | None,
+    found: Findings | None,
+    *,
+    repeats: Repeats,
+    integrity: IntegrityLog,
+    provenance: dict[str, Any],
 ) -> EvalResult:
-    """Write down what was found; without findings the run is invalid and holds no number."""
-    state = ran.state
-    n_samples = ran.n_asked if found is None else ran.n_evaluated
-    complete = state.inputs.n_items == n_samples
+    """Write down what was found; without findings the run is invalid and holds no number.
+
+    Args:
+        described: What does not depend on the samples' answers.
+        observed: What the loop saw.
+        joined: The pass, where it was put together.
+        found: The numbers, where there are any.
+        repeats: What occurs more than once.
+        integrity: The outcome of every check.
+        provenance: Facts about machine and command.
+    """
+    n_samples = described.n_asked if found is None else observed.n_evaluated
+    complete = observed.inputs.n_items == n_samples
     return assemble(
-        setup.question,
+        described.question,
         found,
-        n_asked=ran.n_asked,
-        n_available=len(setup.source),
-        n_excluded=len(state.unreadable),
+        n_asked=described.n_asked,
+        partial=described.partial,
+        n_excluded=len(observed.unreadable),
         digests={
-            "data": ran.data.hexdigest() if complete else None,
-            "inputs": state.inputs.hexdigest() if complete else None,
-            "weights": setup.weights_sha256,
-            "parameters": ran.parameters,
+            "data": joined.data.hexdigest() if complete and joined is not None else None,
+            "inputs": observed.inputs.hexdigest() if complete else None,
+            "weights": described.weights,
+            "parameters": described.parameters,
         },
-        torch_version=torch.__version__.partition("+")[0],
-        dtype=state.output_dtype,
+        torch_version=described.torch_version,
+        dtype=observed.output_dtype,
         integrity=integrity,
-        spec=setup.spec,
-        model={
-            **setup.model_facts,
-            "output_dtype": state.output_dtype or None,
-            "architecture": None if found is None else _architecture(setup, ran.few),
-        },
-        data=_data_facts(setup, ran),
-        run=_run_facts(setup, ran, n_samples),
+        spec=described.spec,
+        model={**described.model, "output_dtype": observed.output_dtype or None},
+        data=_data_facts(described, observed, repeats),
+        run=_run_facts(described, observed, n_samples),
         provenance=provenance,
     )
 
 
-def _architecture(setup: Setup, few: Inputs) -> dict[str, Any]:
-    """Look at the layers once everything is counted: nothing that this does can change a number."""
-    return anatomy(setup.model, few, setup.device, floating_dtype(setup.model))
-
-
-def _data_facts(setup: Setup, ran: Pass) -> dict[str, Any]:
-    state = ran.state
+def _data_facts(described: Description, observed: Observed, repeats: Repeats) -> dict[str, Any]:
     return {
-        **setup.source.facts(),
-        "n_evaluated": ran.n_evaluated,
-        "n_unreadable": len(state.unreadable),
-        "unreadable": [f"{lost.name}: {lost.reason}" for lost in state.unreadable[:SHOWN_UNREADABLE]],
-        "duplicate_inputs": ran.repeats.n_duplicates,
-        "conflicting_labels": ran.repeats.n_conflicting,
-        "in_training_set": ran.n_trained_on,
-        "modes": dict(sorted(state.modes.items())),
-        "classes_assumed": setup.question.classes_assumed,
-        "input_cast": state.input_cast,
-        "input_statistics": state.statistics.summary(),
-        "n_ties": state.n_ties,
+        **described.data,
+        "n_evaluated": observed.n_evaluated,
+        "n_unreadable": len(observed.unreadable),
+        "unreadable": [f"{lost.name}: {lost.reason}" for lost in observed.unreadable[:SHOWN_UNREADABLE]],
+        "duplicate_inputs": repeats.n_duplicates,
+        "conflicting_labels": repeats.n_conflicting,
+        "in_training_set": observed.n_trained_on,
+        "modes": dict(sorted(observed.modes.items())),
+        "classes_assumed": described.question.classes_assumed,
+        "input_cast": observed.input_cast,
+        "input_statistics": observed.statistics.summary(),
+        "n_ties": observed.n_ties,
     }
 
 
-def _run_facts(setup: Setup, ran: Pass, n_samples: int) -> dict[str, Any]:
-    seconds = ran.seconds["inference"]
+def _run_facts(described: Description, observed: Observed, n_samples: int) -> dict[str, Any]:
+    seconds = observed.seconds.get("inference")
     return {
-        **setup.run,
-        "used_device": str(setup.device),
-        **flags(),
-        "seconds": dict(ran.seconds),
+        **described.run,
+        "halved_batches": len(observed.halved),
+        "smallest_batch": min(observed.halved.values(), default=None),
+        "seconds": {name: observed.seconds.get(name, 0.0) for name in ("inference", "audit")},
         "samples_per_second": n_samples / seconds if seconds else None,
     }

@@ -1,7 +1,7 @@
 """Digests of what was asked and fed: equal for equal content, whatever the batches, shards or their order."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,3 +119,25 @@ def _names_bytes(names: Sequence[str]) -> bytes:
 
 def _text(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")
+
+
+def content_digest(
+    y: NDArray[Any],
+    ids: Sequence[str] | None,
+    attributes: Mapping[str, NDArray[Any]],
+    x: NDArray[Any] | None = None,
+) -> str:
+    """Return the SHA-256 of everything that a source holds in memory, in its order."""
+    digest = hashlib.sha256()
+    for name, values in [("x", x), ("y", y), *sorted(attributes.items())]:
+        if values is None:
+            continue
+        if values.dtype.kind in "OU":
+            kind = "text"
+            content: Any = _names_bytes([str(value) for value in values.ravel().tolist()])
+        else:
+            kind, content = values.dtype.str, np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+        digest.update(_names_bytes([name, kind, str(values.shape)]))
+        digest.update(content)
+    digest.update(b"" if ids is None else _names_bytes(ids))
+    return digest.hexdigest()

@@ -74,6 +74,13 @@ class DocumentError(EvalkitError):
     exit_code = ExitCode.INPUT
 
 
+class ChangedError(EvalkitError):
+    """Parts of a run do not belong together: something changed since it was begun, or between shards."""
+
+    slug = "changed"
+    exit_code = ExitCode.INPUT
+
+
 class SameModelError(EvalkitError):
     """The baseline is the candidate: comparing them would prove nothing."""
 

@@ -20,8 +20,9 @@ from evalkit.count_rows import margins_of, members_of
 from evalkit.counts import ConfusionCounts
 from evalkit.display import quoted
 from evalkit.errors import CheckpointError, EvalkitError, SpecificationError
-from evalkit.inference import Inference, batch_list, iterate_batches
+from evalkit.inference import batch_list, iterate_batches
 from evalkit.metrics.estimands import Scope, summary_estimands
+from evalkit.parts import Observed
 from evalkit.rows import asked_metric
 from evalkit.setup import Setup, predictor_of
 
@@ -235,7 +236,7 @@ def _of_other_answers(
 def _asked_again(model: torch.nn.Module, setup: Setup, measure: Any) -> float | None:
     """Return the metric of another model over the first samples; None where it cannot answer."""
     n = min(len(setup.source), MAX_ASKED_AGAIN)
-    predictor = predictor_of(setup, Inference(np.zeros(n, np.uint8)), model)
+    predictor = predictor_of(setup, Observed(), model)
     true, predicted = [], []
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):

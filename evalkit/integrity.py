@@ -1,6 +1,6 @@
 """The checks that say whether the numbers can be trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from evalkit.result import IntegrityRow, Status
 
@@ -31,6 +31,7 @@ DOUBTS = frozenset(
     "batch_independent several_predicted images_complete inputs_differ labels_agree not_trained_on"
     " class_order".split()
 )
+_BADNESS: Mapping[Status, int] = {"ok": 0, "not_run": 1, "warn": 2, "fail": 3}
 
 
 class IntegrityLog:
@@ -45,8 +46,20 @@ class IntegrityLog:
         self._found: dict[str, tuple[Status, str]] = {}
 
     def record(self, check: str, status: Status, detail: str = "") -> None:
-        """Set a check's outcome."""
-        self._found[check] = (status, detail or CHECKS[check])
+        """Note a check's outcome; the worst counts, the first of equals."""
+        known = self._found.get(check)
+        if known is None or _BADNESS[status] > _BADNESS[known[0]]:
+            self._found[check] = (status, detail or CHECKS[check])
+
+    @property
+    def found(self) -> dict[str, tuple[Status, str]]:
+        """What was recorded so far."""
+        return dict(self._found)
+
+    def join(self, found: Mapping[str, tuple[Status, str]]) -> None:
+        """Note what was found elsewhere, in another part of the same run."""
+        for check, (status, detail) in found.items():
+            self.record(check, status, detail)
 
     def ok(self, checks: Sequence[str]) -> None:
         """Set several checks to ok, unless something else was recorded."""

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evalkit.errors import DataError, OutputError, os_reason
+from evalkit.files import Sink
 
 FILE_NAME = "predictions.parquet"
 ROW_GROUP = 65_536
@@ -138,26 +139,14 @@ def _unscored(n_samples: int) -> dict[str, Any]:
     return {**floats, **losses, "true_rank": pa.nulls(n_samples, pa.int32())}
 
 
-class LedgerWriter:
-    """Streams batches into row groups of a Parquet file."""
+class Conforming:
+    """Gives tables the first one's types: attributes of one's own may come as 1 here and 1.5 there."""
 
-    def __init__(self, file: BinaryIO, output: Output) -> None:
-        self._file = file
-        self._output: Output = output
-        self._writer: pq.ParquetWriter | None = None
+    def __init__(self) -> None:
         self._schema: pa.Schema | None = None
-        self._tables: list[pa.Table] = []
-        self._rows = 0
 
-    def write(self, batch: PredictionBatch) -> None:
-        """Add a batch."""
-        self._tables.append(self._conforming(pa.table(ledger_columns(batch, self._output))))
-        self._rows += len(batch.index)
-        if self._rows >= ROW_GROUP:
-            self._flush()
-
-    def _conforming(self, table: pa.Table) -> pa.Table:
-        """Give a batch the first one's types: attributes of one's own may come as 1 here and 1.5 there."""
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return a table with the first one's columns and types; DataError where that cannot be."""
         if self._schema is None:
             self._schema = table.schema
         if table.schema == self._schema:
@@ -168,21 +157,45 @@ class LedgerWriter:
             reason = str(error).splitlines()[0]
             raise DataError(f"attributes change their names or types between batches: {reason}") from error
 
+
+class LedgerWriter:
+    """Streams rows into row groups of a Parquet file; these are the same however the rows came in."""
+
+    def __init__(self, file: BinaryIO, output: Output) -> None:
+        self._file = file
+        self._output: Output = output
+        self._writer: pq.ParquetWriter | None = None
+        self._conforming = Conforming()
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+
+    def write(self, batch: PredictionBatch) -> None:
+        """Add a batch."""
+        self.write_rows(pa.table(ledger_columns(batch, self._output)))
+
+    def write_rows(self, table: pa.Table) -> None:
+        """Add rows of the table's own columns."""
+        self._tables.append(self._conforming(table))
+        self._rows += table.num_rows
+        if self._rows >= ROW_GROUP:
+            self._flush(self._rows // ROW_GROUP * ROW_GROUP)
+
     def close(self) -> None:
         """Write what is buffered and the footer."""
-        self._flush()
+        self._flush(self._rows)
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
-    def _flush(self) -> None:
+    def _flush(self, n_rows: int) -> None:
         if not self._tables:
             return
         table = pa.concat_tables(self._tables)
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._file, table.schema)
-        self._writer.write_table(table, row_group_size=ROW_GROUP)
-        self._tables, self._rows = [], 0
+            self._writer = pq.ParquetWriter(Sink(self._file), table.schema)
+        self._writer.write_table(table.slice(0, n_rows).combine_chunks(), row_group_size=ROW_GROUP)
+        rest = table.slice(n_rows)
+        self._tables, self._rows = [rest] if rest.num_rows else [], rest.num_rows
 
 
 @contextmanager

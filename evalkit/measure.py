@@ -3,96 +3,139 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
+import torch
+
+from evalkit.concluding import Evaluation
+from evalkit.describing import Description
+from evalkit.errors import DataError
 from evalkit.inference import batch_list, copied, iterate_batches
+from evalkit.inference.mode import flags
 from evalkit.integrity import IntegrityLog
-from evalkit.running import Evaluation, Run
+from evalkit.result import Partial
+from evalkit.running import Run
 from evalkit.setup import Setup, check_apart
+from evalkit.work import Share, Work
 
-__all__ = ["Beside", "Evaluation", "Progress", "measure"]
+__all__ = ["Candidate", "Evaluation", "Progress", "measure", "share_of"]
 
 Progress = Callable[[int, int], None]
 
 
-@dataclass(slots=True)
-class Beside:
-    """A second model over the same batches.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that is run over the data, or beside another over the same batches.
 
     Attributes:
-        setup, integrity, ledger: As of :func:`measure`.
-        evaluation: What it gave, once it was measured.
+        setup: What to evaluate.
+        integrity: Filled with the outcome of every check.
+        work: Which batches, and where parts and the per-sample table are kept.
     """
 
     setup: Setup
     integrity: IntegrityLog
-    ledger: Path
-    evaluation: Evaluation | None = None
+    work: Work
 
 
-def measure(
-    setup: Setup,
-    *,
-    integrity: IntegrityLog,
-    ledger: Path,
-    provenance: dict[str, Any],
-    clock: Callable[[], float],
-    progress: Progress,
-    limit: int | None = None,
-    beside: Beside | None = None,
-) -> Evaluation:
-    """Run and count.
+def share_of(setup: Setup, *, limit: int | None = None, index: int = 1, count: int = 1) -> Share:
+    """Return which batches a pass has: those of all samples, of the first ones, or of one shard.
+
+    Raises:
+        DataError: The data hold no samples.
+    """
+    n_available = len(setup.source)
+    if n_available == 0:
+        raise DataError(f"{setup.where}: holds no samples")
+    n_samples = n_available if limit is None else min(limit, n_available)
+    return Share(n_samples, setup.batch_size, index, count)
+
+
+def measure(models: Sequence[Candidate], *, clock: Callable[[], float], progress: Progress) -> list[Run]:
+    """Run what is to be done; what became of it is told by each run's ``evaluation``.
 
     Args:
-        setup: What to evaluate.
-        integrity: Filled with the outcome of every check.
-        ledger: Where the per-sample table is written; absent afterwards where the run is invalid.
-        provenance: Facts about machine and command.
+        models: The candidate, and perhaps a baseline over the same batches, which ends where the candidate's
+            run becomes invalid.
         clock: Seconds from any start.
         progress: Called with (samples done, samples in all).
-        limit: Evaluate only the first samples; the result is partial then.
-        beside: Another model to run over the same batches, whose evaluation it is given; it is given none
-            where the run becomes invalid.
 
     Raises:
         EvalkitError: The model returns what was not declared, or an input is refused. An invalid run does
             not raise.
     """
-    if beside is not None:
-        check_apart(setup.model, beside.setup.model)
-    runs = [Run(setup, integrity, ledger, clock, limit)]
-    if beside is not None:
-        runs.append(Run(beside.setup, beside.integrity, beside.ledger, clock, limit, leads=False))
+    for other in models[1:]:
+        check_apart(models[0].setup.model, other.setup.model)
+    runs = [
+        Run(one.setup, one.integrity, one.work, clock, _described(one.setup, one.work.share))
+        for one in models
+    ]
     _run_all(runs, progress)
-    if beside is not None and runs[0].failure is None:
-        beside.evaluation = runs[1].evaluation(provenance)
-    return runs[0].evaluation(provenance)
+    return runs
 
 
 def _run_all(runs: Sequence[Run], progress: Progress) -> None:
     """Read every batch once and hand it to each run; the others end where the first becomes invalid.
 
     Raises:
-        DataError: Samples or labels are refused, or the threshold was chosen on these samples.
+        DataError: Samples or labels are refused.
     """
     first, *others = runs
     first.check_labels()
+    setup, share, to_do = first.setup, first.work.share, first.work.to_do
+    batches = batch_list(share.n_samples, share.batch_size, to_do)
     with ExitStack() as stack:
         for run in runs:
             stack.push(run.opened)
             run.start()
-        batches = batch_list(first.ran.n_asked, first.setup.batch_size)
-        stream = first.reading(iterate_batches(first.setup.source, batches, workers=first.setup.workers))
+        n_done = sum(len(batch) for batch in batch_list(share.n_samples, share.batch_size, share.batches))
+        n_done -= sum(len(batch) for batch in batches)
+        loaded = iterate_batches(
+            setup.source, batches, workers=setup.workers, timeout=setup.worker_timeout, numbers=to_do
+        )
+        stream = first.reading(loaded)
         with first.watching_workers():
-            for position, batch in enumerate(stream):
+            for position, batch in zip(to_do, stream, strict=False):
+                if first.part_is_due or first.next_position not in (None, position):
+                    _cut(runs)
                 for run in others:  # each its own inputs: a forward pass may change them in place
                     run.take(position, replace(batch, inputs=copied(batch.inputs)))
                 first.take(position, batch)
                 if first.failure is not None:
                     break
-                progress(first.ran.state.n_evaluated, first.ran.n_asked)
+                progress(n_done + first.n_seen, len(share.samples))
+        first.check_readable()
+        _cut(runs)
         for run in reversed(runs):
             run.close()
-        for run in runs if first.failure is None else [first]:
-            run.finish()
+
+
+def _cut(runs: Sequence[Run]) -> None:
+    """Write parts of all runs over the same batches, the leading one's last: it says that all are there."""
+    for run in reversed(runs):
+        run.cut()
+
+
+def _described(setup: Setup, share: Share) -> Description:
+    """Return what a document says whatever the model answers."""
+    n_available, samples, partial = len(setup.source), share.samples, None
+    if share.count > 1:
+        partial = Partial(limit=len(samples), of=n_available, shard=(share.index, share.count))
+    elif share.n_samples < n_available:
+        partial = Partial(limit=share.n_samples, of=n_available)
+    return Description(
+        question=setup.question,
+        where=setup.where,
+        first=samples.start,
+        stop=samples.stop,
+        n_available=n_available,
+        exclude=setup.exclude,
+        memory=setup.memory,
+        chosen_on=setup.chosen_on,
+        weights=setup.weights_sha256,
+        spec=setup.spec,
+        model=setup.model_facts,
+        data=setup.source.facts(),
+        run={**setup.run, "used_device": str(setup.device), **flags()},
+        torch_version=torch.__version__.partition("+")[0],
+        partial=partial,
+    )

@@ -100,6 +100,7 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
         device=device,
         batch_size=spec.run.batch_size,
         workers=spec.run.workers,
+        worker_timeout=spec.run.worker_timeout,
         audit=spec.run.audit,
         stochastic=spec.run.stochastic,
         trained_on=_trained_on(loaded, fed),

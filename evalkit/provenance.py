@@ -32,7 +32,7 @@ def collect_provenance(
         "command": [without_home(word) for word in command],
         "specification": None if specification is None else portable_path(specification, base=directory),
         "base": portable_path(base, base=directory),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions()},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count(),
         "git": _git(Path(os.path.abspath(base))),  # noqa: PTH100 - the folder, not what it links to
@@ -70,7 +70,8 @@ def _inside(path: str, folder: str) -> bool:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of evalkit and of what it stands on."""
     found = {"evalkit": __version__}
     for name in _PACKAGES:
         try:

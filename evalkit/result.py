@@ -20,6 +20,7 @@ from evalkit.errors import DocumentError
 from evalkit.metrics import ClassPolicy, Policy, ZeroDivision
 from evalkit.metrics.prevalence import stated_shares
 from evalkit.rows import Measures, MetricRow, RowKey, describe
+from evalkit.rundir import recover
 
 SCHEMA: Final = "evalkit.result/1"
 FILE_NAME = "result.json"
@@ -59,12 +60,13 @@ class IntegrityRow(BaseModel):
 
 
 class Partial(BaseModel):
-    """Why a run covers only a part of its data."""
+    """Why a run covers only a part of its data: ``limit`` of its samples, or one ``shard`` of several."""
 
     model_config = ConfigDict(frozen=True)
 
     limit: Count
     of: Count
+    shard: tuple[Count, Count] | None = None
 
 
 Cells = tuple[tuple[Count, ...], ...] | tuple[tuple[tuple[Count, ...], ...], ...]
@@ -306,6 +308,7 @@ def read_result(directory: Path, *, name: str = FILE_NAME) -> EvalResult:
     path = directory / name
     if not directory.is_dir():
         raise DocumentError(f"{directory}: no such run directory")
+    recover(directory)
     document = read_json(path, schema=SCHEMA)
     try:
         result = EvalResult.model_validate(document)

@@ -1,22 +1,19 @@
-"""One model's pass over the data: what is taken batch by batch, checked at the end, and written down."""
+"""One model's pass over the data: what is taken batch by batch, checked, and written in parts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from evalkit.binned import ClassBins
-from evalkit.counts import ConfusionCounts, counter_of
+from evalkit.concluding import Evaluation, conclude, lost
 from evalkit.datasets import Batch, Inputs
-from evalkit.describing import Pass, document, record_warnings
-from evalkit.digests import DataDigest
+from evalkit.datasets.images import truncated_allowed
+from evalkit.describing import Description
 from evalkit.errors import DataError, InvalidRunError
-from evalkit.findings import find
 from evalkit.inference import (
-    Inference,
+    Taken,
     batch_list,
     evaluation_mode,
     first_line,
@@ -24,76 +21,69 @@ from evalkit.inference import (
     iterate_batches,
     relabelled,
 )
+from evalkit.inference.anatomy import anatomy
 from evalkit.inference.audit import N_TWICE, Auditor, check_repeatable
 from evalkit.inference.batches import reordered
 from evalkit.inference.mode import check_eval_mode
-from evalkit.inference.repeats import find_repeats
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
-from evalkit.ledger import LedgerWriter, PredictionBatch, open_ledger
-from evalkit.result import EvalResult
-from evalkit.samples import Samples, read_samples
-from evalkit.setup import Setup, predictor_of
+from evalkit.ledger import ROW_GROUP
+from evalkit.parts import Observed, PartFile, PartWriter
+from evalkit.setup import Setup, floating_dtype, predictor_of
+from evalkit.work import Work
 
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a run gave.
-
-    Attributes:
-        result: The document; ``valid`` is False where the run cannot give a number.
-        failure: Why it cannot.
-        bins: Of the classes that gates rank by and the table does not hold.
-        conflicting: Rows of the table, the first ones whose input occurs with another label, too.
-    """
-
-    result: EvalResult
-    failure: InvalidRunError | None
-    bins: ClassBins
-    conflicting: tuple[int, ...] = ()
+# A part is written at least so often, in seconds; proving that the model is still the same may take a share.
+PART_SECONDS, CHECK_SHARE = 10.0, 0.02
 
 
 class Run:
-    """One model's pass: what the loop fills in, and the document that is made of it."""
+    """One model's pass: what the loop fills in, and the parts that are made of it."""
 
     def __init__(
         self,
         setup: Setup,
         integrity: IntegrityLog,
-        ledger: Path,
+        work: Work,
         clock: Callable[[], float],
-        limit: int | None,
-        *,
-        leads: bool = True,
+        described: Description,
     ) -> None:
         """Prepare a pass; one that does not lead is handed the batches that another one read."""
         self.setup = setup
-        self.leads = leads
+        self.work = work
         self.integrity = integrity
-        self.ledger = ledger
         self.clock = clock
-        n_asked = len(setup.source) if limit is None else min(limit, len(setup.source))
-        if n_asked == 0:
-            raise DataError(f"{setup.where}: holds no samples")
-        asked = setup.question.asked
-        self.ran = Pass(Inference(np.zeros(n_asked, np.uint8)), DataDigest(asked.class_names), n_asked)
-        self.bins = ClassBins(asked.binned, n_classes=len(asked.class_names), output=asked.decision.output)
+        self.described = described
         self.failure: InvalidRunError | None = None
-        self.counts: ConfusionCounts | None = None
-        self._counter: Any = counter_of(asked.measures.task, len(asked.class_names))
-        self._predictor = predictor_of(setup, self.ran.state)
-        self._writer: LedgerWriter | None = None
+        self.observed = Observed()
+        self.parts: list[PartFile] = list(work.done)
         self.opened = ExitStack()
+        self._parameters = ""
+        self._check_seconds = 0.0
+        self._few: Inputs = ()
+        self._begin_part()
+        output = setup.question.asked.decision.output
+        self._writer = PartWriter(work.folder, work.stream, output, described.shape.bins())
+
+    def _begin_part(self) -> None:
+        self._state = Observed(n_trained_on=None if self.setup.trained_on is None else 0)
+        self._predictor = predictor_of(self.setup, self._state)
+        self._batches: list[int] = []
+        self._since = self.clock()
 
     def start(self) -> None:
-        """Open the ledger and put the model into eval mode, until the run is finished."""
-        self.ran.parameters = model_digest(self.setup.model)
-        output = self.setup.question.asked.decision.output
-        self._writer = self.opened.enter_context(open_ledger(self.ledger, output))
+        """Put the model into eval mode, until the run is finished."""
+        start = self.clock()
+        self._parameters = model_digest(self.setup.model)
+        self._check_seconds = self.clock() - start
         try:
             self.opened.enter_context(evaluation_mode(self.setup.model))
         except InvalidRunError as error:
             self.failure = error
+
+    @property
+    def n_seen(self) -> int:
+        """Samples of parts and batches that are done."""
+        return self.observed.n_seen + self._state.n_seen
 
     @contextmanager
     def watching_workers(self) -> Iterator[None]:
@@ -115,148 +105,156 @@ class Run:
             except InvalidRunError as error:
                 self.failure = error
                 return
-            self.ran.seconds["inference"] += self.clock() - start
+            self._state.spend("inference", self.clock() - start)
             if batch is None:
                 return
             yield batch
 
     def take(self, position: int, batch: Batch) -> None:
-        """Run one batch; the counts come from the same arrays that go to the ledger."""
+        """Run one batch; what the model answers goes to the part that is being made."""
         if self.failure is not None:
             return
-        asked_again = self._few_of(batch)
-        if asked_again and not self._reads_again(batch):
-            return
-        start = self.clock()
         try:
-            found = self._predictor.take(position, batch)
+            self._take(position, batch)
         except InvalidRunError as error:
             self.failure = error
-            return
+
+    def _take(self, position: int, batch: Batch) -> None:
+        asked_again = self._few_of(batch)
+        if asked_again:
+            self._read_again(batch)
+        start = self.clock()
+        found = self._predictor.take(position, batch)
         if found is not None:
-            assert self._writer is not None
-            self._counter.add(found.y_true, found.y_pred)
-            self.ran.data.add(found.y_true, found.ids)
-            self._writer.write(found)
-            self.bins.add(found)
-        self.ran.seconds["inference"] += self.clock() - start
+            self._writer.add(found.batch, found.prints)
+            if self.setup.trained_on is not None:
+                self._state.n_trained_on = (self._state.n_trained_on or 0) + self.setup.trained_on.n_shared(
+                    found.prints
+                )
+        self._batches.append(position)
+        self._state.spend("inference", self.clock() - start)
         if found is not None and asked_again:
             self._audit(asked_again, found)
 
-    def _reads_again(self, batch: Batch) -> bool:
+    def _read_again(self, batch: Batch) -> None:
         """Compare the batch with what is read a second time, before a model can change it."""
         setup, start = self.setup, self.clock()
-        if not self.leads or setup.audit == "off" or setup.stochastic:
-            return True
-        try:
+        if self.work.leads and setup.audit != "off" and not setup.stochastic:
             check_repeatable(setup.source, batch)
-        except InvalidRunError as error:
-            self.failure = error
-            return False
-        self.integrity.ok(["data_repeatable"])
-        self.ran.seconds["audit"] += self.clock() - start
-        return True
+            self.integrity.ok(["data_repeatable"])
+            self._state.spend("audit", self.clock() - start)
 
     def _few_of(self, batch: Batch) -> Inputs:
-        """Copy the samples of a batch that the model is asked about again, before it can change them."""
-        if (self.ran.few and self.setup.audit != "full") or not len(batch.index):
+        """Copy the samples of a batch that the model is asked about again, before it can change them.
+
+        These are the first of the whole data, so that it does not matter how a run is cut.
+        """
+        first = self.work.begins and not self._few
+        if not (first or self.setup.audit == "full") or not len(batch.index):
             return ()
         return reordered(batch.inputs, np.arange(min(N_TWICE, len(batch.index))))
 
-    def _audit(self, inputs: Inputs, found: PredictionBatch) -> None:
+    def _audit(self, inputs: Inputs, found: Taken) -> None:
         """Ask again as soon as there is an answer, so that a wrong model does not run for hours."""
         setup, start = self.setup, self.clock()
-        self.ran.few = self.ran.few or inputs
-        if setup.audit == "off" or found.outputs is None:
+        self._few = self._few or inputs
+        if setup.audit == "off" or found.batch.outputs is None:
             return
         if setup.stochastic:
             self.integrity.record("deterministic", "not_run", "the model is meant to be random")
             return
         on_cpu = setup.device.type == "cpu"
-        auditor = Auditor(
-            self._predictor.ask, setup.question.asked.decision, self.ran.state.output_dtype, on_cpu=on_cpu
-        )
+        asked, dtype = setup.question.asked.decision, self._state.output_dtype
         try:
-            auditor.audit(inputs, found.outputs, self.integrity)
-        except InvalidRunError as error:
-            self.failure = self._cause() or error
-        self.ran.seconds["audit"] += self.clock() - start
+            Auditor(self._predictor.ask, asked, dtype, on_cpu=on_cpu).audit(
+                inputs, found.batch.outputs, self.integrity
+            )
+        except InvalidRunError:
+            self._check_model("after the first batch")  # the cause, where it is known
+            raise
+        self._state.spend("audit", self.clock() - start)
 
-    def _cause(self) -> InvalidRunError | None:
-        """Return what makes answers differ where it is known: train mode, or a model that changes itself."""
-        model = self.setup.model
+    def _check_model(self, when: str) -> None:
+        """Raise InvalidRunError where the model is in train mode, or another one than before."""
+        start = self.clock()
+        check_eval_mode(self.setup.model, when)
+        check_unchanged(self._parameters, model_digest(self.setup.model))
+        self._check_seconds = self.clock() - start
+
+    @property
+    def part_is_due(self) -> bool:
+        """Whether enough was done to be worth keeping; a run that will be refused keeps nothing."""
+        if self._state.unreadable and not self.setup.exclude:
+            return False
+        interval = max(PART_SECONDS, self._check_seconds / CHECK_SHARE)
+        return self._writer.n_rows >= ROW_GROUP or self.clock() - self._since >= interval
+
+    @property
+    def next_position(self) -> int | None:
+        """The batch that the part which is being made goes on with; None where any may be its first."""
+        return self._batches[-1] + 1 if self._batches else None
+
+    def cut(self) -> None:
+        """Write what was done as a part, once the model is proved to be the same as before."""
+        if self.failure is not None or not self._batches:
+            return
+        first, last = self._batches[0], self._batches[-1]
         try:
-            check_eval_mode(model, "after the first batch")
-            check_unchanged(self.ran.parameters, model_digest(model))
+            self._check_model(f"after batch {last}")
         except InvalidRunError as error:
-            return error
-        return None
+            self.failure = error
+            return
+        if truncated_allowed():
+            text = "LOAD_TRUNCATED_IMAGES is set: pictures may be cut off"
+            self.integrity.record("images_complete", "warn", text)
+        self.parts.append(self._writer.write(first, last + 1, self._state, self.integrity.found))
+        self.observed.join(self._state)
+        self._begin_part()
 
     def close(self) -> None:
-        """Close the ledger and give the model back; what failed first is what failed."""
+        """Give the model back; what failed first is what failed."""
         try:
             self.opened.close()
         except InvalidRunError as error:
             self.failure = self.failure or error
+        if self.failure is not None:
+            self.observed.join(self._state)
 
-    def finish(self) -> None:
-        """Record every check, also those that can only be made at the end; an invalid run loses its table.
+    def check_readable(self) -> None:
+        """Raise DataError where a sample could not be read and must not be left out."""
+        if self._state.unreadable and not self.setup.exclude:
+            raise lost(self._state.unreadable, self.described.n_asked)
 
-        Raises:
-            DataError: Samples cannot be read, or the threshold was chosen on these.
-        """
-        try:
-            if self.failure is not None:
-                raise self.failure
-            self._predictor.check_readable()
-            self.ran.state.check_complete()
-            check_unchanged(self.ran.parameters, model_digest(self.setup.model))
-            counts: ConfusionCounts = self._counter.result()
-            self._check_sum(counts)
-        except InvalidRunError as error:
-            self.failure = error
-            self.ledger.unlink(missing_ok=True)
-            self.integrity.record(error.check, "fail", error.message)
-            return
+    def describe(self) -> Description:
+        """Return what a document says of the pass; the layers are looked at once everything is counted."""
+        layers = None
+        if self.failure is None and self.work.is_first:
+            setup = self.setup
+            layers = anatomy(setup.model, self._first_inputs(), setup.device, floating_dtype(setup.model))
+        model = {**self.described.model, "architecture": layers}
+        return replace(self.described, parameters=self._parameters, model=model)
+
+    def _first_inputs(self) -> Inputs:
+        """Return the first samples; in a run that goes on they are read once more."""
+        if self._few:
+            return self._few
         setup = self.setup
-        if setup.chosen_on is not None and setup.chosen_on == self.ran.data.hexdigest():
-            raise DataError(
-                "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
-            )
-        self.counts = counts
-        self.ran.repeats = find_repeats(self.ran.state.prints, self.ledger)
-        record_warnings(setup, self.ran, self.integrity)
-        checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
-        declared = setup.question.asked.decision.output == "probabilities"
-        self.integrity.ok([*checks, "probabilities"] if declared else checks)
+        positions = np.arange(self.described.stop, dtype=np.int64)[:N_TWICE]
+        batch = setup.source.batch(positions)
+        return batch.inputs
 
     def evaluation(self, provenance: dict[str, Any]) -> Evaluation:
-        """Compute the numbers and make the document."""
-        found = None
-        if self.counts is not None:
-            found = find(self.setup.question.asked, self.counts, self.samples)
-        written = document(self.setup, self.ran, found, integrity=self.integrity, provenance=provenance)
-        return Evaluation(written, self.failure, self.bins, self.ran.repeats.conflicting)
-
-    def samples(self) -> Samples:
-        """Read what the run wrote down."""
-        asked = self.setup.question.asked
-        return read_samples(
-            self.ledger,
-            task=asked.measures.task,
-            n_classes=len(asked.class_names),
-            attributes=asked.grouping.columns,
-            memory=self.setup.memory,
-            bins=self.bins.result(),
+        """Compute the numbers of this pass and make the document."""
+        parts = sorted(self.parts, key=lambda part: part.first)
+        return conclude(
+            self.describe(),
+            parts,
+            self.integrity,
+            ledger=self.work.ledger,
+            observed=self.observed,
+            failure=self.failure,
+            provenance=provenance,
         )
-
-    def _check_sum(self, counts: ConfusionCounts) -> None:
-        n_evaluated = self.ran.state.n_evaluated
-        if n_evaluated == 0:
-            raise DataError(f"{self.setup.where}: none of {self.ran.n_asked} samples can be read")
-        if (counts.n_samples != n_evaluated).any():
-            raise InvalidRunError(f"counts sum to {counts.n_samples}, not {n_evaluated}", check="seen_once")
-        self.ran.n_evaluated = n_evaluated
 
     def check_labels(self) -> None:
         """Refuse labels outside the classes; where the classes are the mistake, say that instead."""
@@ -268,6 +266,6 @@ class Run:
             relabelled(labels, setup.valid, n_classes=setup.n_outputs, where=setup.where)
         except DataError:
             with suppress(InvalidRunError, DataError), evaluation_mode(setup.model):
-                probe = predictor_of(setup, Inference(np.zeros(1, np.uint8)))
+                probe = predictor_of(setup, Observed())
                 probe.take(0, next(iterate_batches(setup.source, batch_list(1, 1), workers=0)))
             raise

@@ -99,7 +99,7 @@ def read_samples(
         stored = [f"score_{k}" for k in range(n_classes) if f"score_{k}" in present]
         probable = "logloss" in kept and read["logloss"].null_count < read.num_rows
         labels = {
-            name: _labels(read[name], n_classes)
+            name: label_matrix(read[name], n_classes)
             if task == "multilabel"
             else as_numpy(read[name]).astype(np.int64)
             for name in ("y_true", "y_pred")
@@ -125,7 +125,7 @@ def read_samples(
     )
 
 
-def _labels(column: pa.ChunkedArray, n_labels: int) -> NDArray[np.bool_]:
+def label_matrix(column: pa.ChunkedArray, n_labels: int) -> NDArray[np.bool_]:
     """Return lists of label indices as booleans, shape (n, L)."""
     combined = column.combine_chunks()
     matrix = np.zeros((len(combined), n_labels), bool)

@@ -239,7 +239,6 @@ class Tally:
             Question(self.name, asked),
             self.find(),
             n_asked=self._n_samples,
-            n_available=self._n_samples,
             n_excluded=0,
             digests={"data": self._digest.hexdigest(), "inputs": None, "weights": None},
             torch_version=None,

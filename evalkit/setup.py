@@ -11,8 +11,9 @@ from evalkit.assemble import Question
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Source
 from evalkit.errors import ModelError
-from evalkit.inference import Inference, Predictor
+from evalkit.inference import Predictor
 from evalkit.manifest import Manifest
+from evalkit.parts import Observed
 from evalkit.samples import DEFAULT_MEMORY
 
 
@@ -30,6 +31,7 @@ class Setup:
         select: Which part of the model's output holds the scores.
         default_select: The same where ``select`` is None and the output is no tensor.
         device, batch_size, workers: How to run.
+        worker_timeout: Seconds after which a loader process is taken to hang.
         exclude: Leave unreadable samples out instead of refusing.
         audit: ``standard`` asks the model again about the first samples, ``full`` about some of every batch,
             ``off`` not at all.
@@ -54,6 +56,7 @@ class Setup:
     device: torch.device
     batch_size: int
     workers: int
+    worker_timeout: float = 600
     exclude: bool = False
     default_select: str | None = None
     valid: NDArray[np.int64] | None = None
@@ -74,7 +77,7 @@ class Setup:
             object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
 
 
-def predictor_of(setup: Setup, state: Inference, model: torch.nn.Module | None = None) -> Predictor:
+def predictor_of(setup: Setup, state: Observed, model: torch.nn.Module | None = None) -> Predictor:
     """Return what answers a setup's question: its own model, or another in its place."""
     asked = setup.model if model is None else model
     return Predictor(

@@ -18,7 +18,9 @@ from evalkit.cli.exits import decide_exit
 from evalkit.errors import ExitCode
 from evalkit.result import read_result
 
-DOCUMENTS = {"predictions.parquet", "gallery.parquet", "result.json", "verdict.json", "report.html"}
+DOCUMENTS = {
+    "predictions.parquet", "gallery.parquet", "result.json", "verdict.json", "report.html", "run.json",
+}  # fmt: skip
 
 
 def one_line(stderr):

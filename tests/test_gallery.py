@@ -11,7 +11,8 @@ import evalkit as library
 from evalkit.datasets import NpzSource
 from evalkit.errors import DocumentError
 from evalkit.gallery import GalleryRow, read_gallery, write_gallery
-from evalkit.picking import MAX_SHOWN, are_images, pick, shown
+from evalkit.picking import MAX_SHOWN, pick
+from evalkit.showing import are_images, shown
 
 
 def scored(tmp_path, y, p, **options):

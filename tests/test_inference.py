@@ -13,7 +13,6 @@ from evalkit.datasets import NpzSource
 from evalkit.decide import Decision
 from evalkit.errors import DataError, InvalidRunError, ModelError, SpecificationError
 from evalkit.inference import (
-    Inference,
     Predictor,
     batch_list,
     evaluation_mode,
@@ -21,6 +20,8 @@ from evalkit.inference import (
     pick_device,
 )
 from evalkit.inference.unchanged import check_unchanged, model_digest
+from evalkit.parts import Observed
+from evalkit.parts.seen import Seen
 
 
 def source_of(n=20, seed=0):
@@ -32,7 +33,7 @@ def source_of(n=20, seed=0):
 def run(
     model, source, *, batch_size=6, workers=0, select=None, output="logits", dtype=torch.float32, n_classes=3
 ):
-    state = Inference(np.zeros(len(source), np.uint8))
+    state, seen = Observed(), Seen(len(source))
     with evaluation_mode(model):
         predictor = Predictor(
             model,
@@ -45,8 +46,10 @@ def run(
             state=state,
         )
         stream = iterate_batches(source, batch_list(len(source), batch_size), workers=workers)
-        batches = [predictor.take(position, batch) for position, batch in enumerate(stream)]
-    state.check_complete()
+        batches = [predictor.take(position, batch).batch for position, batch in enumerate(stream)]
+    for batch in batches:
+        seen.add(batch.index)
+    seen.check(0, len(source))
     return batches, state
 
 
@@ -275,9 +278,11 @@ def test_a_worker_that_dies_makes_the_run_invalid():
 
 def test_positions_seen_twice_or_never():
     """Padding and dropping are found, not averaged away."""
-    state = Inference(np.array([1, 2, 0, 1], np.uint8))
+    seen = Seen(4)
+    for index in ([0, 1], [1, 3]):
+        seen.add(np.array(index))
     with pytest.raises(InvalidRunError, match=r"2 samples .* \(first: 1\)"):
-        state.check_complete()
+        seen.check(0, 4)
 
 
 def test_multiclass_takes_the_lowest_index_on_a_tie():

@@ -69,8 +69,9 @@ def evaluate(
         walk_loader,
     )
     from evalkit.integrity import IntegrityLog  # noqa: PLC0415
-    from evalkit.measure import measure  # noqa: PLC0415
+    from evalkit.measure import Candidate, measure, share_of  # noqa: PLC0415
     from evalkit.setup import Setup, check_module, model_device, module_facts  # noqa: PLC0415
+    from evalkit.work import Work  # noqa: PLC0415
 
     check_module(model)
     walked = walk_loader(data, batch_size)
@@ -120,14 +121,14 @@ def evaluate(
             "stochastic": stochastic,
         },
     )
-    evaluation = measure(
-        setup,
-        integrity=IntegrityLog(),
-        ledger=scratch.ledger(),
-        provenance=provenance(),
-        clock=time.perf_counter,
-        progress=lambda done, total: None,  # noqa: ARG005
-    )
+    with scratch.parts() as folder:
+        work = Work(folder, scratch.ledger(), share_of(setup))
+        (run,) = measure(
+            [Candidate(setup, IntegrityLog(), work)],
+            clock=time.perf_counter,
+            progress=lambda done, total: None,  # noqa: ARG005
+        )
+        evaluation = run.evaluation(provenance())
     if evaluation.failure is not None:
         raise evaluation.failure
     return EvalResult(evaluation.result, scratch.ledger, scratch)

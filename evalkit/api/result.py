@@ -3,7 +3,8 @@
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,12 @@ class Scratch:
             self._path = Path(tempfile.mkdtemp(prefix="evalkit-"))
             weakref.finalize(self, shutil.rmtree, self._path, ignore_errors=True)
         return self._path / LEDGER
+
+    @contextmanager
+    def parts(self) -> Iterator[Path]:
+        """Lend a folder for the parts of a pass."""
+        with tempfile.TemporaryDirectory(dir=self.ledger().parent) as folder:
+            yield Path(folder)
 
 
 class EvalResult:

@@ -5,14 +5,15 @@ from typing import Literal
 
 import click
 
-from evalkit.baselines import NO_BASELINE, BaselineRun, kept_baseline, read_baseline
+from evalkit.baselines import NO_BASELINE, read_baseline
 from evalkit.cli.judging import announce, finish, judged, rendered
-from evalkit.errors import InvalidRunError, OutputError, SpecificationError
+from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
+from evalkit.errors import InvalidRunError, OutputError
 from evalkit.gallery import read_gallery
 from evalkit.gates import Terms, plan_gates, stored_slices
-from evalkit.result import FILE_NAME, EvalResult, read_result
+from evalkit.result import FILE_NAME, read_result
 from evalkit.rundir import DOCUMENTS, LEDGER, is_blessed, open_run_directory
-from evalkit.spec import CompareSpec, GateSpec, SourceMap, check_comparable, load_gate_file, validate_gates
+from evalkit.spec import SourceMap, check_comparable, load_gate_file
 
 
 @click.command("gate")
@@ -45,9 +46,9 @@ def command(
     file, source = (None, SourceMap(str(directory / FILE_NAME)))
     if gate_file is not None:
         file, source = load_gate_file(gate_file)
-    gates = _stored_gates(result, directory, source) if file is None else file.gates
+    gates = stored_gates(result, directory, source) if file is None else file.gates
     planned = plan_gates(gates, result.class_names, source, task=result.task, slices=stored_slices(result))
-    compare = _stored_compare(result) if file is None or file.compare is None else file.compare
+    compare = stored_compare(result) if file is None or file.compare is None else file.compare
     if on_changed_data is not None:
         compare = compare.model_copy(update={"on_changed_data": on_changed_data})
     if baseline is not None:
@@ -55,7 +56,7 @@ def command(
     elif file is not None and gate_file is not None and file.baseline is not None:
         found = read_baseline(file.baseline, base=gate_file.parent)
     else:
-        found = _stored_baseline(result, directory)
+        found = stored_baseline(result, directory)
         if found is None and result.valid and result.spec.get("baseline") != NO_BASELINE:
             check_comparable(gates, source, hint="Say --baseline DIR")
     terms = Terms(planned, compare, allow_same_model=allow_same_model, strict=strict)
@@ -80,25 +81,3 @@ def _write(directory: Path, documents: dict[str, bytes | Path]) -> OutputError |
     except OutputError as error:
         return error
     return None
-
-
-def _stored_gates(result: EvalResult, directory: Path, source: SourceMap) -> tuple[GateSpec, ...]:
-    if not result.spec.get("gates"):
-        raise SpecificationError(f"{directory}: the run has no gates", hint="Name a file with --gates")
-    return validate_gates({"gates": result.spec["gates"]}, source).gates
-
-
-def _stored_compare(result: EvalResult) -> CompareSpec:
-    """Return what the specification says of changed data."""
-    stored = result.spec.get("compare")
-    return CompareSpec.model_validate(stored) if isinstance(stored, dict) else CompareSpec()
-
-
-def _stored_baseline(result: EvalResult, directory: Path) -> BaselineRun | None:
-    """Read the specification's baseline: where it was, or what was measured beside the run."""
-    stored, base = result.spec.get("baseline"), result.provenance.get("base")
-    if isinstance(stored, dict):
-        return kept_baseline(directory)
-    if not isinstance(stored, str) or not isinstance(base, str):
-        return None
-    return read_baseline(stored, base=directory / Path(base).expanduser())

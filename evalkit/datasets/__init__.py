@@ -2,14 +2,14 @@
 
 from evalkit.datasets.npz import NpzSource, open_npz
 from evalkit.datasets.opening import check_data, open_source
-from evalkit.datasets.source import Batch, Inputs, Source, Unreadable
+from evalkit.datasets.source import Batch, Identity, Inputs, Source
 
 __all__ = [
     "Batch",
+    "Identity",
     "Inputs",
     "NpzSource",
     "Source",
-    "Unreadable",
     "check_data",
     "open_npz",
     "open_source",

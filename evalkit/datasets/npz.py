@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalkit.datasets.source import Batch
+from evalkit.datasets.source import Batch, Identity
+from evalkit.digests import content_digest
 from evalkit.errors import DataError, listed, os_reason
 from evalkit.labels import class_indices, label_sets
 from evalkit.ledger import check_attributes
@@ -57,6 +58,11 @@ class NpzSource:
     def labels(self) -> NDArray[Any]:
         """Return all class indices."""
         return self.y
+
+    def identity(self) -> Identity:
+        """Return the digest of the arrays."""
+        found = content_digest(self.y, self.ids, self.attributes, self.x)
+        return Identity(found, found)
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from PIL import Image
 
 from evalkit.datasets.images import decode
 from evalkit.datasets.preprocess import Preprocessing
-from evalkit.datasets.source import Batch, Unreadable
+from evalkit.datasets.source import Batch, Identity
+from evalkit.digests import content_digest
 from evalkit.display import portable_text
 from evalkit.errors import DataError, os_reason, reason_of
+from evalkit.parts import Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,19 @@ class Pictures:
         preprocessing = self.preprocessing
         path = self.root / self.files[position]
         return decode(path, mode=preprocessing.mode, exif=preprocessing.exif).image
+
+    def identity(self) -> Identity:
+        """Return a digest of the files' names and sizes, and of when they were written."""
+        found, stamp = sha256(content_digest(self.y, self.ids, self.attributes).encode()), sha256()
+        for name in self.files:
+            try:
+                state = (self.root / name).stat()
+            except OSError:  # unreadable, as the run will find, too
+                found.update(f"{name}\0-\0".encode("utf-8", "surrogateescape"))
+                continue
+            found.update(f"{name}\0{state.st_size}\0".encode("utf-8", "surrogateescape"))
+            stamp.update(f"{state.st_mtime_ns}\0".encode())
+        return Identity(found.hexdigest(), stamp.hexdigest())
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""

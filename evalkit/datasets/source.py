@@ -8,17 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evalkit.parts import Unreadable
+
 # What the model is called with: positional tensors, or tensors by keyword; each of shape (n, ...).
 Inputs = tuple[torch.Tensor, ...] | dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A sample that could not be read."""
-
-    index: int
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +37,20 @@ class Batch:
     modes: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells one state of some data from another without decoding it.
+
+    Attributes:
+        content: The same wherever equal data lie: digests of arrays; names and sizes of images, and what
+            is said of them.
+        stamp: Also changes when a file is written again, which content by size alone would not show.
+    """
+
+    content: str
+    stamp: str
+
+
 class Source(Protocol):
     """Samples that can be counted and asked for by position."""
 
@@ -58,3 +65,6 @@ class Source(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""
+
+    def identity(self) -> Identity | None:
+        """Return what tells these data from others; None where only reading them all would."""

@@ -17,10 +17,11 @@ from torch.utils.data import (
 )
 
 from evalkit.classes import name_list
-from evalkit.datasets.source import Batch, Inputs, Unreadable
+from evalkit.datasets.source import Batch, Inputs
 from evalkit.errors import DataError, EvalkitError, ModelError, SpecificationError, listed, reason_of
 from evalkit.labels import check_range, class_indices, integral_labels, label_sets
 from evalkit.ledger import reserved
+from evalkit.parts import Unreadable
 
 _LABEL_KEYS = ("label", "labels", "target", "y")
 _ITEM_SIZES = (2, 3)
@@ -83,6 +84,9 @@ class UserData:
             },
             unreadable=tuple(lost),
         )
+
+    def identity(self) -> None:
+        """Return None: what the user's code reads is not known."""
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""

@@ -1,7 +1,7 @@
 """The one global list of batches: consecutive positions, every one exactly once."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,17 @@ Index = NDArray[np.int64]
 _RAISED_BY_SAMPLE = "in DataLoader worker process"
 
 
-def batch_list(n_samples: int, batch_size: int) -> list[Index]:
-    """Cut positions 0 to n - 1 into consecutive batches; the last may be shorter, none is dropped."""
-    positions = np.arange(n_samples, dtype=np.int64)
-    return [positions[start : start + batch_size] for start in range(0, n_samples, batch_size)]
+def batch_list(n_samples: int, batch_size: int, positions: Iterable[int] | None = None) -> list[Index]:
+    """Cut samples 0 to n - 1 into consecutive batches; the last may be shorter, none is dropped.
+
+    Args:
+        n_samples: n.
+        batch_size: Samples a batch.
+        positions: Which batches to return; by default all.
+    """
+    wanted = range(-(-n_samples // batch_size)) if positions is None else positions
+    starts = [position * batch_size for position in wanted]
+    return [np.arange(start, min(start + batch_size, n_samples), dtype=np.int64) for start in starts]
 
 
 class _Batches(Dataset[Batch]):
@@ -37,17 +44,26 @@ class _Batches(Dataset[Batch]):
         return self.source.batch(self.batches[position])
 
 
-def iterate_batches(source: Source, batches: Sequence[Index], *, workers: int) -> Iterator[Batch]:
+def iterate_batches(
+    source: Source,
+    batches: Sequence[Index],
+    *,
+    workers: int,
+    timeout: float = 0,
+    numbers: Sequence[int] | None = None,
+) -> Iterator[Batch]:
     """Yield the batches in order.
 
     Args:
         source: The samples.
         batches: From :func:`batch_list`.
         workers: Loader processes; 0 loads in this one.
+        numbers: What messages call the batches; by default their places in the list.
+        timeout: Seconds after which a worker that gives no batch is taken to hang; 0 waits for ever.
 
     Raises:
         DataError: A sample raised.
-        InvalidRunError: A worker died.
+        InvalidRunError: A worker died or hangs.
     """
     data = _Batches(source, batches)
     if workers == 0:
@@ -60,22 +76,27 @@ def iterate_batches(source: Source, batches: Sequence[Index], *, workers: int) -
                 raise _sample_error(batches[position], error) from error
             yield batch
         return
-    loader = DataLoader(data, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+    loader = DataLoader(data, batch_size=None, num_workers=workers, collate_fn=_as_it_is, timeout=timeout)
     iterator: Any = iter(loader)
     try:
-        for position in range(len(data)):
+        for number, index in zip(numbers or range(len(batches)), batches, strict=True):
             try:
                 batch = next(iterator)
             except (Exception, SystemExit) as error:
                 if _RAISED_BY_SAMPLE in str(error):
-                    raise _sample_error(batches[position], error) from error
-                raise InvalidRunError(  # torch's own word on it, or a pipe that nobody holds any more
-                    f"a loader worker died while batch {position} was awaited: {first_line(error)}",
-                    check="workers",
-                ) from error
+                    raise _sample_error(index, error) from error
+                raise _worker_error(number, index, error) from error
             yield batch
     finally:
         _stop(iterator)
+
+
+def _worker_error(number: int, index: Index, error: BaseException) -> InvalidRunError:
+    """Say what became of a worker: torch's own word on it, or a pipe that nobody holds any more."""
+    said = first_line(error)
+    what = "hangs" if said.startswith("DataLoader timed out") else "died"
+    where = f"batch {number} (samples {index[0]} to {index[-1]})"
+    return InvalidRunError(f"a loader worker {what} while {where} was awaited: {said}", check="workers")
 
 
 def _stop(iterator: Any) -> None:

@@ -1,8 +1,7 @@
 """The loop: batches in, predictions out, each sample exactly once or no number at all."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,58 +9,27 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.checkpoints.data import dtype_name
-from evalkit.datasets import Batch, Inputs, Unreadable
+from evalkit.datasets import Batch, Inputs
 from evalkit.decide import Decision
 from evalkit.digests import OrderFreeDigest, array_items, item_codes
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
 from evalkit.inference.batches import is_of_worker, moved, tensors_of
+from evalkit.inference.memory import OutOfMemoryError, in_halves, is_out_of_memory, some_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
 from evalkit.inference.prints import host_arrays
-from evalkit.inference.statistics import InputStatistics
 from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch
+from evalkit.parts import Observed
 
 Index = NDArray[np.int64]
 
 
-@dataclass(slots=True)
-class Inference:
-    """What the loop learned beside the predictions; filled while it runs.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answers to a batch, and 64 bits of each input's hash, uint64, shape (n,)."""
 
-    Attributes:
-        seen: How often each position was seen.
-        inputs: The digest of what the model was fed.
-        prints: 64 bits of each sample's part of it, in the ledger's order.
-        n_ties: Samples that the decision rule could have decided either way.
-        output_dtype: The type that the model answered in.
-        input_cast: ``float64 -> float32`` where inputs took the model's floating type.
-        statistics: Mean, standard deviation and range of what the model was fed.
-        unreadable: Samples that could not be read, in order.
-        modes: How many images of each mode were decoded.
-    """
-
-    seen: NDArray[np.uint8]
-    inputs: OrderFreeDigest = field(default_factory=OrderFreeDigest)
-    prints: list[NDArray[np.uint64]] = field(default_factory=list)
-    n_ties: int = 0
-    output_dtype: str = ""
-    input_cast: str | None = None
-    statistics: InputStatistics = field(default_factory=InputStatistics)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    modes: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def n_evaluated(self) -> int:
-        """Samples that were read and run."""
-        return int((self.seen > 0).sum()) - len(self.unreadable)
-
-    def check_complete(self) -> None:
-        """Raise InvalidRunError unless every position was seen exactly once."""
-        wrong = np.flatnonzero(self.seen != 1)
-        if wrong.size:
-            raise InvalidRunError(
-                f"{wrong.size} samples were not seen exactly once (first: {int(wrong[0])})", check="seen_once"
-            )
+    batch: PredictionBatch
+    prints: NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +56,12 @@ class Predictor:
     device: torch.device
     dtype: torch.dtype | None
     exclude: bool
-    state: Inference
+    state: Observed
     default_select: str | None = None
     valid: Index | None = None
     order: Index | None = None
 
-    def take(self, position: int, batch: Batch) -> PredictionBatch | None:
+    def take(self, position: int, batch: Batch) -> Taken | None:
         """Run the model over one batch; None where none of it can be used.
 
         Args:
@@ -107,7 +75,6 @@ class Predictor:
         state, decision = self.state, self.decision
         state.modes.update(batch.modes)
         state.unreadable += batch.unreadable
-        np.add.at(state.seen, [lost.index for lost in batch.unreadable], 1)
         if not len(batch.index) or (state.unreadable and not self.exclude):
             return None  # what else cannot be read is still of interest, numbers are not
         y_true = self.labels(batch)
@@ -115,14 +82,14 @@ class Predictor:
         fed = host_arrays(inputs)
         codes = item_codes(array_items(fed))
         state.inputs += OrderFreeDigest.of_codes(codes)
-        state.prints.append(codes[:, 0].copy())
-        state.statistics.add(fed[0])
+        state.statistics.add(batch.index, fed[0])
         outputs, state.output_dtype = self.outputs(inputs, position, batch.index)
         y_pred, n_ties = decision.decide(outputs)
-        np.add.at(state.seen, batch.index, 1)
+        state.n_evaluated += len(batch.index)
         state.n_ties += n_ties
         state.input_cast = _cast(tensors_of(batch.inputs), tensors_of(inputs))
-        return PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
+        found = PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
+        return Taken(found, codes[:, 0].copy())
 
     def labels(self, batch: Batch) -> NDArray[Any]:
         """Return a batch's labels as indices of the outputs that count; DataError for any other."""
@@ -136,26 +103,28 @@ class Predictor:
             InvalidRunError: The forward pass raised, or its outputs cannot be scored.
         """
         decision = self.decision
-        answer = _forward(self.model, inputs, position, index)
-        scores = selected(answer, self.select, self.default_select)
         single = decision.positive is not None
-        outputs = host_array(scores, n_samples=len(index), n_classes=self.n_outputs, single=single)
+
+        def answer(cut: slice) -> tuple[NDArray[Any], str]:
+            found = _forward(self.model, some_of(inputs, cut), position, index[cut])
+            scores = selected(found, self.select, self.default_select)
+            n_samples = len(index[cut])
+            host = host_array(scores, n_samples=n_samples, n_classes=self.n_outputs, single=single)
+            return host, dtype_name(scores.dtype)
+
+        pieces = in_halves(answer, len(index), position, self.state.halved)
+        outputs = pieces[0][0] if len(pieces) == 1 else np.concatenate([host for host, _ in pieces])
         check_finite(outputs, index)
         if decision.output == "probabilities":
             check_probabilities(outputs, index, exclusive=decision.task != "multilabel")
         outputs = decision.two_columns(outputs)
-        return outputs if self.valid is None else outputs[:, self.valid], dtype_name(scores.dtype)
+        return outputs if self.valid is None else outputs[:, self.valid], pieces[0][1]
 
     def ask(self, inputs: Inputs) -> NDArray[Any]:
         """Answer once more, without counting anything."""
         moved_inputs = moved(inputs, self.device, self.dtype)
         n_samples = len(tensors_of(moved_inputs)[0])
         return self.outputs(moved_inputs, 0, np.arange(n_samples, dtype=np.int64))[0]
-
-    def check_readable(self) -> None:
-        """Raise DataError where a sample could not be read and must not be left out."""
-        if self.state.unreadable and not self.exclude:
-            raise unreadable_error(self.state.unreadable, len(self.state.seen))
 
 
 def _in_order(labels: NDArray[Any], order: Index | None) -> NDArray[Any]:
@@ -194,15 +163,6 @@ def relabelled(
     return found
 
 
-def unreadable_error(unreadable: Sequence[Unreadable], n_samples: int) -> DataError:
-    """Say how many samples cannot be read, which are the first, and why."""
-    shown = listed([f"{lost.name}: {lost.reason}" for lost in unreadable], limit=5)
-    return DataError(
-        f"{len(unreadable)} of {n_samples} cannot be read ({shown})",
-        hint="Repair them, or set data.on_unreadable to exclude",
-    )
-
-
 def _forward(model: Callable[..., object], inputs: Inputs, position: int, index: Index) -> object:
     try:
         return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
@@ -211,6 +171,8 @@ def _forward(model: Callable[..., object], inputs: Inputs, position: int, index:
     except (Exception, SystemExit) as error:
         if is_of_worker(error):
             raise
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(reason_of(error)) from None
         shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in tensors_of(inputs))
         where = f"batch {position} (samples {index[0]} to {index[-1]}, input {shapes})"
         raise InvalidRunError(f"the model raised on {where}: {reason_of(error)}", check="forward") from error

@@ -156,6 +156,7 @@ class RunSpec(Block):
     batch_size: Positive = 256
     device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     workers: Annotated[StrictInt, Field(ge=0)] = 0
+    worker_timeout: Positive = 600
     precision: Annotated[Literal["exact", "amp", "fast"], Later()] = "exact"
     seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
     audit: Literal["standard", "full", "off"] = "standard"

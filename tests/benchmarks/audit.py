@@ -8,7 +8,7 @@ from torchvision.models import resnet18
 
 import evalkit
 from evalkit.digests import OrderFreeDigest, array_items, item_codes
-from evalkit.inference.statistics import InputStatistics
+from evalkit.parts.statistics import InputStatistics
 
 N, SIDE, BATCH = 5_000, 64, 256
 
@@ -33,6 +33,6 @@ def _accounting(x: np.ndarray) -> float:
         codes = item_codes(array_items([x[k : k + BATCH]]))
         digest += OrderFreeDigest.of_codes(codes)
         prints.append(codes[:, 0])
-        statistics.add(x[k : k + BATCH])
+        statistics.add(np.arange(k, k + len(x[k : k + BATCH])), x[k : k + BATCH])
     np.sort(np.concatenate(prints))
     return time.perf_counter() - start

@@ -1,6 +1,5 @@
 """Inputs that occur more than once, and equal inputs with unequal labels, by 8 bytes a sample."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +26,14 @@ class Repeats:
     conflicting: tuple[int, ...] = ()
 
 
-def find_repeats(prints: Sequence[Prints], ledger: Path) -> Repeats:
+def find_repeats(codes: Prints, ledger: Path) -> Repeats:
     """Compare every input with every other.
 
     Args:
-        prints: 64 bits of a keyed hash of each sample's input, in the ledger's order. Of a million
+        codes: 64 bits of a keyed hash of each sample's input, in the ledger's order. Of a million
             unequal inputs two share one once in 37 million runs.
         ledger: The per-sample table, for labels.
     """
-    codes = np.concatenate(prints) if prints else np.zeros(0, np.uint64)
     order = np.argsort(codes, kind="stable")
     same = codes[order][1:] == codes[order][:-1]
     if not same.any():

@@ -1,0 +1,119 @@
+"""A run that is being made in a folder: run.json says so, and ``parts/`` holds what is done of it."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evalkit import files
+from evalkit.errors import ChangedError, OutputError, os_reason
+from evalkit.parts import PartFile, list_parts
+from evalkit.rundir import PARTS, RUN
+from evalkit.runfile import RunFile
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What is there of a run.
+
+    Attributes:
+        folder: Where parts are.
+        done: Parts by stream that hold the same batches in each.
+        n_damaged: Parts that were torn or damaged, and are made again.
+        keep: Whether parts stay although the command ends in an orderly way.
+    """
+
+    folder: Path
+    done: Mapping[str, Sequence[PartFile]] = field(default_factory=dict)
+    n_damaged: int = 0
+    keep: bool = False
+
+    @property
+    def n_parts(self) -> int:
+        """How many part files there are now."""
+        return len(list(self.folder.glob("*.arrow"))) if self.folder.is_dir() else 0
+
+
+@contextmanager
+def attempt(path: Path, now: RunFile, *, streams: Sequence[str], resume: bool) -> Iterator[Attempt]:
+    """Begin a run in a folder, or go on with the one that is there.
+
+    Killed by a signal it leaves its parts, and a full disk does where there are several; after any other
+    failure the folder is as it was before.
+
+    Args:
+        path: The folder, held by this process.
+        now: What the run is made of.
+        streams: Whose passes it has.
+        resume: Go on with the parts that are there; they must have been made of the same things.
+
+    Raises:
+        OutputError: The folder cannot be written.
+        DocumentError: The run.json to go on with is damaged.
+        ChangedError: Something changed since it was written.
+    """
+    folder, document = path / PARTS, path / RUN
+    if resume:
+        _check_same(RunFile.read(path), now, path)
+    before = document.read_bytes() if document.exists() else None
+    try:
+        if not resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        files.replace_file(document, now.to_json())
+    except OSError as error:
+        _undo(folder, document, before)
+        raise OutputError(f"{path}: cannot be written: {os_reason(error)}") from error
+    made = _standing(folder, streams) if resume else Attempt(folder)
+    try:
+        yield made
+    except BaseException as error:
+        stopped = not isinstance(error, Exception)
+        worth = made.n_parts >= len(streams) if stopped else made.n_parts > len(streams)
+        if not (worth and (stopped or made.keep or isinstance(error, OutputError))):
+            _undo(folder, document, before)
+        raise
+    if not made.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_same(then: RunFile, now: RunFile, path: Path) -> None:
+    changed = then.resumed_by(now)
+    if changed:
+        raise ChangedError(
+            f"{path}: the unfinished run there was begun with other {', '.join(changed)}",
+            hint="Without --resume it is begun anew",
+        )
+
+
+def _standing(folder: Path, streams: Sequence[str]) -> Attempt:
+    """Find the parts that are whole, and hold the same batches in every stream; remove all others."""
+    found: dict[str, dict[tuple[int, int], PartFile]] = {}
+    n_damaged = 0
+    for stream in streams:
+        whole = {}
+        for part in list_parts(folder, stream):
+            if part.content() is None:
+                n_damaged += 1
+            else:
+                whole[part.first, part.stop] = part
+        found[stream] = whole
+    shared = set.intersection(*(set(whole) for whole in found.values()))
+    done = {stream: [whole[key] for key in sorted(shared)] for stream, whole in found.items()}
+    kept = {part.path for parts in done.values() for part in parts}
+    for path in folder.iterdir():
+        if path not in kept:
+            with suppress(OSError):
+                path.unlink()
+    return Attempt(folder, done, n_damaged)
+
+
+def _undo(folder: Path, document: Path, before: bytes | None) -> None:
+    """Leave no trace; a disk that is full may keep us from that, but has the room for what was there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        if before is None:
+            document.unlink(missing_ok=True)
+        else:
+            files.replace_file(document, before)

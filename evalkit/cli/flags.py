@@ -1,0 +1,96 @@
+"""The flags of ``evalkit run``: each is a key of the specification."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalkit.errors import SpecificationError
+from evalkit.spec import Override, resolve_path
+
+# flag -> (key, the value is text as it stands, help)
+FLAGS = {
+    "--name": ("name", True, "Name of the run."),
+    "--task": ("task", True, "binary, multiclass or multilabel."),
+    "--model": (
+        "model.factory",
+        True,
+        "module:callable, torchvision:NAME[/WEIGHTS], timm:NAME or transformers:DIR.",
+    ),
+    "--model-args": ("model.args", False, "Keyword arguments of the factory, as {key: value}."),
+    "--checkpoint": ("model.checkpoint", True, "The weights: .pt, .pth or .safetensors."),
+    "--weights": ("model.weights", True, "Which set of weights, where the checkpoint holds several."),
+    "--sha256": ("model.sha256", True, "Pin of the checkpoint."),
+    "--output-kind": ("model.output", True, "What the model returns: logits, probabilities or scores."),
+    "--select": ("model.select", False, "Index or key of the scores in the model's output."),
+    "--classes": ("model.classes", False, "FILE, checkpoint:KEY, folder:TRAINING_DIR, data, or [a, b]."),
+    "--class-order": ("model.class_order", True, "torchvision or natural, for folders named by numbers."),
+    "--positive-class": ("model.positive_class", True, "Of a binary task."),
+    "--threshold": ("model.threshold", False, "Of a binary or multilabel task."),
+    "--data": ("data.path", True, "A folder, .npz, .csv, .parquet, or module:callable."),
+    "--source": ("data.source", True, "npz, folder, table or factory; else by what --data is."),
+    "--preprocess": ("data.preprocess", False, "{resize: 256, crop: 224, ...}, module:object or library."),
+    "--attributes": ("data.attributes", True, "Table with a column file_name, joined to a folder."),
+    "--on-unreadable": ("data.on_unreadable", True, "refuse or exclude."),
+    "--interval-method": ("metrics.interval_method", True, "closed or bootstrap."),
+    "--cluster": ("metrics.cluster", True, "Attribute of samples that depend on each other."),
+    "--slices": ("data.slices", False, "Attributes to slice by: [ink, [ink, writer], {age: [18, 65]}]."),
+    "--baseline": ("baseline", True, "Run directory to compare with, git:REF:PATH, or none."),
+    "--samples": ("report.samples", True, "What the page shows of samples: none, ids or thumbnails."),
+    "--device": ("run.device", True, "auto, cpu, cuda, cuda:1 or mps."),
+    "--batch-size": ("run.batch_size", False, "Samples a batch."),
+    "--audit": ("run.audit", True, "standard, full or off: ask the model again, in other batches."),
+    "--workers": ("run.workers", False, "Loader processes."),
+}
+_SUFFIXES = {".npz": "npz", ".csv": "table", ".parquet": "table"}
+
+
+def with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add every flag to a command."""
+    for flag, (_, _, text) in reversed(FLAGS.items()):
+        function = click.option(flag, help=text)(function)
+    return function
+
+
+def overrides(settings: tuple[str, ...], flags: dict[str, str | None]) -> list[Override]:
+    """Return what flags and ``--set`` say, in their order."""
+    found = []
+    for flag, (key, literal, _) in FLAGS.items():
+        value = flags[flag.removeprefix("--").replace("-", "_")]
+        if value is not None:
+            found.append(Override(key, value, flag, literal))
+    data = flags["data"]
+    if data is not None and flags["source"] is None:
+        found.append(Override("data.source", _source_of(data), "--data", literal=True))
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not (key and equals):
+            raise click.UsageError(f"--set {setting}: expected KEY=VALUE")
+        found.append(Override(key, value, f"--set {setting}"))
+    return found
+
+
+def _source_of(data: str) -> str:
+    """Tell the source by what ``--data`` names; nothing inside is looked at."""
+    path = resolve_path(data, Path())
+    if path.is_dir():
+        return "folder"
+    if path.suffix.lower() in _SUFFIXES:
+        return _SUFFIXES[path.suffix.lower()]
+    module, colon, name = data.partition(":")
+    if colon and module.replace(".", "").isidentifier() and name.replace(".", "").isidentifier():
+        return "factory"
+    if not path.exists():
+        raise SpecificationError(f"--data {data}: no such folder, .npz, .csv, .parquet or module:callable")
+    raise SpecificationError(f"--data {data}: cannot tell what this is", hint="Say --source")
+
+
+def floor(text: str) -> dict[str, Any]:
+    """Read ``accuracy=0.90`` as a gate."""
+    metric, equals, limit = text.partition("=")
+    try:
+        return {"metric": metric, "min": float(limit)}
+    except ValueError as error:
+        expected = "expected METRIC=LIMIT" if not equals else f"{limit!r} is no number"
+        raise SpecificationError(f"--min {text}: {expected}") from error

@@ -1,0 +1,31 @@
+"""What a result says of how it is judged: gates, comparison and baseline of its specification."""
+
+from pathlib import Path
+
+from evalkit.baselines import BaselineRun, kept_baseline, read_baseline
+from evalkit.errors import SpecificationError
+from evalkit.result import EvalResult
+from evalkit.spec import CompareSpec, GateSpec, SourceMap, validate_gates
+
+
+def stored_gates(result: EvalResult, directory: Path, source: SourceMap) -> tuple[GateSpec, ...]:
+    """Return the gates; SpecificationError where there are none."""
+    if not result.spec.get("gates"):
+        raise SpecificationError(f"{directory}: the run has no gates", hint="Name a file with --gates")
+    return validate_gates({"gates": result.spec["gates"]}, source).gates
+
+
+def stored_compare(result: EvalResult) -> CompareSpec:
+    """Return what the specification says of changed data."""
+    stored = result.spec.get("compare")
+    return CompareSpec.model_validate(stored) if isinstance(stored, dict) else CompareSpec()
+
+
+def stored_baseline(result: EvalResult, directory: Path) -> BaselineRun | None:
+    """Read the specification's baseline: where it was, or what was measured beside the run."""
+    stored, base = result.spec.get("baseline"), result.provenance.get("base")
+    if isinstance(stored, dict):
+        return kept_baseline(directory)
+    if not isinstance(stored, str) or not isinstance(base, str):
+        return None
+    return read_baseline(stored, base=directory / Path(base).expanduser())

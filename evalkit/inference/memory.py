@@ -1,0 +1,64 @@
+"""Batches that do not fit in memory: noticed in any of torch's words for it, and cut in halves."""
+
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import TypeVar
+
+import torch
+
+from evalkit.datasets import Inputs
+from evalkit.errors import InvalidRunError
+
+Answer = TypeVar("Answer")
+_SAYINGS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, on a device or on the host."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(saying in str(error).lower() for saying in _SAYINGS)
+
+
+class OutOfMemoryError(Exception):
+    """A forward pass ran out of memory."""
+
+
+def in_halves(
+    run: Callable[[slice], Answer], n_samples: int, position: int, halved: MutableMapping[int, int]
+) -> list[Answer]:
+    """Run over a batch, and over ever smaller cuts of it while memory runs out; later batches keep the size.
+
+    Args:
+        run: Answers some of the samples; nothing may be counted inside.
+        n_samples: Of the batch.
+        position: Of the batch.
+        halved: Takes the size that fitted, by batch.
+
+    Raises:
+        InvalidRunError: A single sample does not fit.
+    """
+    size = min(n_samples, *halved.values()) if halved else n_samples
+    while True:
+        try:
+            return [run(cut) for cut in _cuts(n_samples, size)]
+        except OutOfMemoryError as error:
+            if size == 1:
+                raise InvalidRunError(
+                    f"memory ran out for a single sample of batch {position}: {error}", check="forward"
+                ) from error
+        # Outside of the handler: the exception would keep what the failed pass allocated.
+        size = halved[position] = -(-size // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def some_of(inputs: Inputs, cut: slice) -> Inputs:
+    """Return views of some samples."""
+    if isinstance(inputs, dict):
+        return {name: value[cut] for name, value in inputs.items()}
+    return tuple(value[cut] for value in inputs)
+
+
+def _cuts(n_samples: int, size: int) -> Iterator[slice]:
+    for start in range(0, n_samples, size):
+        yield slice(start, start + size)

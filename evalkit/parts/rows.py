@@ -1,0 +1,175 @@
+"""The rows of one part: what goes to the per-sample table, and columns that only joining needs.
+
+A part is an Arrow file: ledger columns, hidden columns, and what was observed in its metadata. Its name says
+which batches it holds and carries a digest, so that a torn or damaged one is never taken for whole.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from evalkit import files
+from evalkit.binned import ClassBins
+from evalkit.errors import DocumentError, OutputError, os_reason
+from evalkit.ledger import Conforming, PredictionBatch, ledger_columns
+from evalkit.parts.observed import Observed
+from evalkit.result import Status
+
+CANDIDATE, BASELINE = "candidate", "baseline"
+_HIDDEN = "hidden:"
+_PRINT = f"{_HIDDEN}print"
+_SCORE = f"{_HIDDEN}score:"
+_KEY = b"evalkit.part"
+_NAME = re.compile(
+    r"(?P<stream>[a-z]+)-(?P<first>[0-9]{8})-(?P<stop>[0-9]{8})-(?P<digest>[0-9a-f]{32})\.arrow"
+)
+Findings = Mapping[str, tuple[Status, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """A part on disk: the batches [first, stop) of one model's pass."""
+
+    path: Path
+    stream: str
+    first: int
+    stop: int
+    digest: str
+
+    def content(self) -> bytes | None:
+        """Return the file's bytes; None where they are not what was written."""
+        try:
+            found = self.path.read_bytes()
+        except OSError:
+            return None
+        return found if _digest(memoryview(found)) == self.digest else None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a part holds.
+
+    Attributes:
+        observed: Facts that add up.
+        findings: Outcomes of checks so far: status and detail.
+        identified: Whether samples have ids.
+        rows: The rows of the per-sample table; None where no sample could be read.
+        prints: 64 bits of each input's hash, uint64, shape (n,).
+        scores: What is binned, float64, shape (n,), by class.
+    """
+
+    observed: Observed
+    findings: Findings
+    identified: bool
+    rows: pa.Table | None
+    prints: NDArray[np.uint64]
+    scores: Mapping[int, NDArray[np.float64]]
+
+
+class PartWriter:
+    """Collects the batches of a part and writes them as one file.
+
+    Args:
+        folder: Where parts lie.
+        stream: Whose pass.
+        output: What the model returns.
+        bins: Says which classes' scores are binned.
+    """
+
+    def __init__(self, folder: Path, stream: str, output: Any, bins: ClassBins) -> None:
+        self._folder = folder
+        self._stream = stream
+        self._output = output
+        self._bins = bins
+        self._conforming = Conforming()
+        self._tables: list[pa.Table] = []
+        self._identified = False
+        self.n_rows = 0
+
+    def add(self, batch: PredictionBatch, prints: NDArray[np.uint64]) -> None:
+        """Take a batch of answers and the prints of its inputs."""
+        columns = ledger_columns(batch, self._output)
+        columns[_PRINT] = prints
+        columns |= {f"{_SCORE}{k}": values for k, values in self._bins.scores(batch).items()}
+        self._tables.append(self._conforming(pa.table(columns)))
+        self._identified = batch.ids is not None
+        self.n_rows += len(batch.index)
+
+    def write(self, first: int, stop: int, observed: Observed, findings: Findings) -> PartFile:
+        """Write the batches [first, stop), and begin the next part.
+
+        Raises:
+            OutputError: The disk is full, or cannot be written.
+        """
+        table = pa.concat_tables(self._tables).combine_chunks() if self._tables else pa.table({})
+        state = {
+            "observed": observed.to_json(),
+            "findings": dict(findings),
+            "identified": self._identified,
+        }
+        table = table.replace_schema_metadata({_KEY: json.dumps(state)})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        content = memoryview(sink.getvalue())
+        digest = _digest(content)
+        path = self._folder / f"{self._stream}-{first:08d}-{stop:08d}-{digest}.arrow"
+        try:
+            files.replace_file(path, content)
+        except OSError as error:
+            raise OutputError(f"{self._folder}: a part cannot be written: {os_reason(error)}") from error
+        self._tables, self.n_rows = [], 0
+        return PartFile(path, self._stream, first, stop, digest)
+
+
+def list_parts(folder: Path, stream: str) -> list[PartFile]:
+    """Return a stream's parts by their names, in the order of their batches."""
+    names = [(path, _NAME.fullmatch(path.name)) for path in folder.iterdir()] if folder.is_dir() else []
+    found = [
+        PartFile(path, stream, int(match["first"]), int(match["stop"]), match["digest"])
+        for path, match in names
+        if match and match["stream"] == stream
+    ]
+    return sorted(found, key=lambda part: (part.first, part.stop))
+
+
+def read_part(file: PartFile) -> Part:
+    """Read a part.
+
+    Raises:
+        DocumentError: It is torn or damaged.
+    """
+    content = file.content()
+    if content is None:
+        raise DocumentError(f"{file.path}: is torn or damaged")
+    table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
+    state = json.loads(table.schema.metadata[_KEY])
+    shown = [name for name in table.column_names if not name.startswith(_HIDDEN)]
+    scores = [name for name in table.column_names if name.startswith(_SCORE)]
+    empty = table.num_columns == 0
+    return Part(
+        Observed.from_json(state["observed"]),
+        {check: (status, detail) for check, (status, detail) in state["findings"].items()},
+        state["identified"],
+        None if empty else table.select(shown).replace_schema_metadata(None),
+        np.zeros(0, np.uint64) if empty else table[_PRINT].to_numpy(),
+        {int(name.removeprefix(_SCORE)): table[name].to_numpy() for name in scores},
+    )
+
+
+def read_parts(parts: Sequence[PartFile]) -> Iterator[Part]:
+    """Read parts one after another; only one is held."""
+    for part in parts:
+        yield read_part(part)
+
+
+def _digest(content: memoryview) -> str:
+    return sha256(content).hexdigest()[:32]
