@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from evalkit.describing import Description
 from evalkit.errors import ChangedError, DocumentError, listed
-from evalkit.integrity import IntegrityLog
+from evalkit.integrity import CHECKS, IntegrityLog
 from evalkit.parts import BASELINE, CANDIDATE, PartFile, list_parts
+from evalkit.result import Status
 from evalkit.rundir import PARTS
 from evalkit.runfile import RunFile
 from evalkit.work import Share
@@ -107,10 +108,24 @@ def _read(path: Path) -> Shard:
 
 
 def _stream(shard: Shard, stream: str) -> Mapping[str, Any]:
+    """Return what a shard says of a model's pass; DocumentError where that is not what evalkit writes."""
     stated = shard.run.streams.get(stream)
-    if not isinstance(stated, dict) or not isinstance(stated.get("described"), dict):
-        raise DocumentError(f"{shard.path}: run.json is not what evalkit writes")
-    return stated
+    if (
+        isinstance(stated, dict)
+        and isinstance(stated.get("described"), dict)
+        and isinstance(stated.get("provenance"), dict)
+        and isinstance(stated.get("parts"), list)
+        and isinstance(stated.get("findings"), dict)
+        and all(check in CHECKS and _is_finding(found) for check, found in stated["findings"].items())
+    ):
+        return stated
+    raise DocumentError(f"{shard.path}: run.json is not what evalkit writes")
+
+
+def _is_finding(found: object) -> bool:
+    if not isinstance(found, list) or len(found) != 2:  # noqa: PLR2004 - status and detail
+        return False
+    return found[0] in get_args(Status) and isinstance(found[1], str)
 
 
 def _findings(stated: Mapping[str, Any]) -> dict[str, Any]:

@@ -152,7 +152,7 @@ class Run:
         first = self.work.begins and not self._few
         if not (first or self.setup.audit == "full") or not len(batch.index):
             return ()
-        return reordered(batch.inputs, np.arange(min(N_TWICE, len(batch.index))))
+        return first_of(batch)
 
     def _audit(self, inputs: Inputs, found: Taken) -> None:
         """Ask again as soon as there is an answer, so that a wrong model does not run for hours."""
@@ -235,13 +235,13 @@ class Run:
         return replace(self.described, parameters=self._parameters, model=model)
 
     def _first_inputs(self) -> Inputs:
-        """Return the first samples; in a run that goes on they are read once more."""
-        if self._few:
-            return self._few
-        setup = self.setup
-        positions = np.arange(self.described.stop, dtype=np.int64)[:N_TWICE]
-        batch = setup.source.batch(positions)
-        return batch.inputs
+        """Return the first samples that can be read; in a run that goes on they are read once more."""
+        share = self.work.share
+        for index in batch_list(share.n_samples, share.batch_size, () if self._few else share.batches):
+            batch = self.setup.source.batch(index)
+            if len(batch.index):
+                return first_of(batch)
+        return self._few
 
     def evaluation(self, provenance: dict[str, Any]) -> Evaluation:
         """Compute the numbers of this pass and make the document."""
@@ -269,3 +269,8 @@ class Run:
                 probe = predictor_of(setup, Observed())
                 probe.take(0, next(iterate_batches(setup.source, batch_list(1, 1), workers=0)))
             raise
+
+
+def first_of(batch: Batch) -> Inputs:
+    """Return copies of a batch's first samples."""
+    return reordered(batch.inputs, np.arange(min(N_TWICE, len(batch.index))))

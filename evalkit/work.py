@@ -30,7 +30,8 @@ class Share:
     @property
     def batches(self) -> range:
         """The positions of this shard's batches."""
-        edges = [self.n_batches * part // self.count for part in (self.index - 1, self.index)]
+        # Rounded up, so that the first shard has the first samples, which are asked about again.
+        edges = [-(-self.n_batches * part // self.count) for part in (self.index - 1, self.index)]
         return range(*edges)
 
     @property

@@ -232,8 +232,8 @@ def test_a_page_with_sixty_four_pictures_stays_small(digits_run, tmp_path, evalk
 
     from evalkit.datasets import NpzSource
     from evalkit.gallery import GalleryRow
-    from evalkit.showing import shown
     from evalkit.result import read_result
+    from evalkit.showing import shown
 
     with np.load(DIGITS / "data/test.npz") as found:
         source = NpzSource(found["x"], found["y"], None, {})
