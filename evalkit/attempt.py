@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit import files
-from evalkit.errors import ChangedError, OutputError, os_reason
+from evalkit.errors import ChangedError, EvalkitError, OutputError, os_reason
 from evalkit.parts import PartFile, list_parts
 from evalkit.rundir import PARTS, RUN
 from evalkit.runfile import RunFile
@@ -39,8 +39,8 @@ class Attempt:
 def attempt(path: Path, now: RunFile, *, streams: Sequence[str], resume: bool) -> Iterator[Attempt]:
     """Begin a run in a folder, or go on with the one that is there.
 
-    Killed by a signal it leaves its parts, and a full disk does where there are several; after any other
-    failure the folder is as it was before.
+    What stops it leaves its parts, so that it can be continued. Where an input is refused, and before there
+    are parts, the folder is as it was before.
 
     Args:
         path: The folder, held by this process.
@@ -69,13 +69,21 @@ def attempt(path: Path, now: RunFile, *, streams: Sequence[str], resume: bool) -
     try:
         yield made
     except BaseException as error:
-        stopped = not isinstance(error, Exception)
-        worth = made.n_parts >= len(streams) if stopped else made.n_parts > len(streams)
-        if not (worth and (stopped or made.keep or isinstance(error, OutputError))):
+        if not made.n_parts or not (resume or made.keep or _leaves_parts(error, made.n_parts, len(streams))):
             _undo(folder, document, before)
         raise
     if not made.keep:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leaves_parts(error: BaseException, n_parts: int, n_streams: int) -> bool:
+    """Return whether what was done is worth going on with: not where an input was refused.
+
+    A disk that is full keeps parts of a run that was long enough to have several.
+    """
+    if isinstance(error, OutputError):
+        return n_parts > n_streams
+    return not isinstance(error, EvalkitError)
 
 
 def _check_same(then: RunFile, now: RunFile, path: Path) -> None:

@@ -32,8 +32,9 @@ from evalkit.parts import Observed, PartFile, PartWriter
 from evalkit.setup import Setup, floating_dtype, predictor_of
 from evalkit.work import Work
 
-# A part is written at least so often, in seconds; proving that the model is still the same may take a share.
-PART_SECONDS, CHECK_SHARE = 10.0, 0.02
+# A part is written every so many seconds, later so often that a kill costs a hundredth of the time so far; and
+# proving that the model is still the same takes a hundredth at most.
+PART_SECONDS, LOST_SHARE, CHECK_SHARE = 2.0, 0.01, 0.01
 
 
 class Run:
@@ -60,6 +61,7 @@ class Run:
         self._parameters = ""
         self._check_seconds = 0.0
         self._few: Inputs = ()
+        self._started = clock()
         self._begin_part()
         output = setup.question.asked.decision.output
         self._writer = PartWriter(work.folder, work.stream, output, described.shape.bins())
@@ -186,8 +188,10 @@ class Run:
         """Whether enough was done to be worth keeping; a run that will be refused keeps nothing."""
         if self._state.unreadable and not self.setup.exclude:
             return False
-        interval = max(PART_SECONDS, self._check_seconds / CHECK_SHARE)
-        return self._writer.n_rows >= ROW_GROUP or self.clock() - self._since >= interval
+        now = self.clock()
+        elapsed = (now - self._started) * LOST_SHARE
+        interval = max(PART_SECONDS, elapsed, self._check_seconds / CHECK_SHARE)
+        return self._writer.n_rows >= ROW_GROUP or now - self._since >= interval
 
     @property
     def next_position(self) -> int | None:

@@ -19,7 +19,7 @@ from evalkit.gates import Terms
 from evalkit.parts import BASELINE, CANDIDATE
 from evalkit.picking import pick
 from evalkit.result import EvalResult
-from evalkit.rundir import RunDirectory
+from evalkit.rundir import PARTS, RunDirectory
 from evalkit.runfile import RunFile
 from evalkit.showing import are_images, shown
 from evalkit.verdict import Verdict
@@ -100,11 +100,17 @@ class Session:
         path, unfinished = self.directory.path, known is not None and not known.complete
         if unfinished and not self.resume:
             self._tell(f"{path}: begins anew; --resume goes on with a run that was stopped")
-        with attempt(path, now, streams=tuple(job.setups), resume=self.resume and unfinished) as made:
-            if made.n_damaged:
-                self._tell(f"{path}: {made.n_damaged} parts are torn or damaged, and are made again")
-            self._tell(f"preprocessing: {job.setup.model_facts['preprocessing']}")
-            yield made
+        going_on = self.resume and unfinished
+        try:
+            with attempt(path, now, streams=tuple(job.setups), resume=going_on) as made:
+                if made.n_damaged:
+                    self._tell(f"{path}: {made.n_damaged} parts are torn or damaged, and are made again")
+                self._tell(f"preprocessing: {job.setup.model_facts['preprocessing']}")
+                yield made
+        finally:
+            left = known_run(path)
+            if left is not None and not left.complete and (path / PARTS).is_dir():
+                tell(f"{path}: keeps what was done; the same command with --resume goes on")
 
     def _gallery(self, job: Job, found: Concluded, verdict: Verdict) -> Sequence[GalleryRow]:
         """Choose samples that a reader wants to see: pictures at a terminal, names elsewhere, unless said."""
