@@ -93,6 +93,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
             setup.source, batches, workers=setup.workers, timeout=setup.worker_timeout, numbers=to_do
         )
         stream = first.reading(loaded)
+        progress(n_done, len(share.samples))
         with first.watching_workers():
             for position, batch in zip(to_do, stream, strict=False):
                 if first.part_is_due or first.next_position not in (None, position):

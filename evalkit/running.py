@@ -32,8 +32,8 @@ from evalkit.parts import Observed, PartFile, PartWriter
 from evalkit.setup import Setup, floating_dtype, predictor_of
 from evalkit.work import Work
 
-# A part is written every so many seconds, later so often that a kill costs a hundredth of the time so far; and
-# proving that the model is still the same takes a hundredth at most.
+# A part is written every so many seconds, later so often that a kill costs a hundredth of the time so far;
+# and proving that the model is still the same takes a hundredth at most.
 PART_SECONDS, LOST_SHARE, CHECK_SHARE = 2.0, 0.01, 0.01
 
 

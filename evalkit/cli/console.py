@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from evalkit.errors import OutputError, os_reason
+from evalkit.errors import OutputError, SpecificationError, os_reason
 
 PLAIN_EVERY = 10.0
 
@@ -46,6 +47,14 @@ def tell(text: str) -> None:
     with suppress(OSError, AttributeError, ValueError):
         sys.stderr.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
         sys.stderr.flush()
+
+
+def check_current_folder() -> None:
+    """Raise SpecificationError where the current folder was removed: torch would end the process."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise SpecificationError("the current folder is gone", hint="Change to one that exists") from error
 
 
 @contextmanager
@@ -92,24 +101,29 @@ def _rich_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, rate="")
 
+        first: int | None = None  # a run that goes on has samples that it did not run itself
+
         def update(done: int, total: int) -> None:
-            rate = done / max(time.monotonic() - start, 1e-9)
+            nonlocal first
+            first = done if first is None else first
+            rate = (done - first) / max(time.monotonic() - start, 1e-9)
             bar.update(task, completed=done, total=total, rate=f"{rate:.0f} samples/s")
 
         yield update
 
 
 def _plain_lines(label: str, clock: Callable[[], float]) -> Callable[[int, int], None]:
-    start = clock()
-    last = start
+    start = last = clock()
+    first: int | None = None  # a run that goes on has samples that it did not run itself
 
     def update(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal last, first
+        first = done if first is None else first
         now = clock()
         if now - last < PLAIN_EVERY:
             return
         last = now
-        rate = done / (now - start)
+        rate = max(done - first, 1) / (now - start)
         tell(f"{label}: {done} of {total} samples, {rate:.0f} a second, {(total - done) / rate:.0f} s left")
 
     return update

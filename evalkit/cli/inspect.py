@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.console import emit, emit_json, tell
+from evalkit.cli.console import check_current_folder, emit, emit_json, tell
 from evalkit.errors import InvalidRunError, SpecificationError
 from evalkit.render.inventory import render_inventory, render_layers
 from evalkit.spec import Override, load_specification
@@ -46,6 +46,7 @@ def command(
 
     A specification with a factory, or --model with --input-shape, adds the layer table.
     """
+    check_current_folder()
     if path.suffix.lower() in _SPECIFICATIONS:
         if factory is not None or input_shape is not None:
             raise SpecificationError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from evalkit.cli.console import emit, progress_bar
+from evalkit.cli.console import check_current_folder, emit, progress_bar
 from evalkit.provenance import portable_path
 from evalkit.rundir import publish_file
 from evalkit.spec import Override, load_specification
@@ -36,6 +36,7 @@ def command(*, data: str, specification: Path, output: Path, quiet: bool, debug:
     from evalkit.prepare import prepare  # noqa: PLC0415
     from evalkit.setup import floating_dtype  # noqa: PLC0415
 
+    check_current_folder()
     changes = [Override("data.path", data, "DATA", literal=True)]
     loaded = load_specification(specification, overrides=changes)
     loaded = loaded.updated({"data": {"train_manifest": None}}, where=str(specification))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.baselines import NO_BASELINE, BaselineRun, read_baseline
-from evalkit.cli.console import tell
+from evalkit.cli.console import check_current_folder, tell
 from evalkit.cli.flags import floor, overrides, with_flags
 from evalkit.cli.judging import announce, finish
 from evalkit.errors import SpecificationError
@@ -73,6 +73,7 @@ def command(
     **flags: str | None,
 ) -> int:
     """Evaluate a model and judge its gates: SPECIFICATION says what, flags are its keys."""
+    check_current_folder()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     loaded = load_specification(
         specification, overrides=overrides(settings, flags), gates=[floor(text) for text in floors]

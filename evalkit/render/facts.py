@@ -110,7 +110,8 @@ def run_facts(result: EvalResult) -> Facts:
     seconds, rate = run.get("seconds") or {}, run.get("samples_per_second")
     return _facts(
         ("Device", run.get("used_device")),
-        ("Batch size", run.get("batch_size")),
+        ("Batch size", _batches(run)),
+        ("Shards", run.get("shards")),
         ("Workers", run.get("workers")),
         ("Threads", run.get("threads")),
         ("Precision", run.get("precision")),
@@ -159,3 +160,11 @@ def _facts(*pairs: tuple[str, Any]) -> Facts:
 
 def _joined(values: Sequence[Any] | None, by: str = ", ") -> str:
     return by.join(str(value) for value in values or ())
+
+
+def _batches(run: Mapping[str, Any]) -> str | None:
+    """Return the batch size, and what became of batches that did not fit in memory."""
+    size, halved = run.get("batch_size"), run.get("halved_batches")
+    if not halved:
+        return None if size is None else str(size)
+    return f"{size}; {halved} did not fit in memory and ran {run.get('smallest_batch')} samples at a time"

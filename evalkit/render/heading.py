@@ -68,7 +68,9 @@ def notices(result: EvalResult, verdict: Verdict | None) -> tuple[str, ...]:
     found += [visible(text, limit=MAX_TEXT) for text in verdict.notes] if verdict else []
     found += _unasked(result)
     if result.partial is not None:
-        found.append(f"Partial: {result.partial.limit} of {result.partial.of} samples were evaluated.")
+        shard = result.partial.shard
+        which = "Partial" if shard is None else f"Shard {shard[0]} of {shard[1]}"
+        found.append(f"{which}: {result.partial.limit} of {result.partial.of} samples were evaluated.")
     data = result.data
     if data.get("n_unreadable"):
         lost, of = data["n_unreadable"], data.get("n_samples")
