@@ -1,6 +1,7 @@
 """What a run is made of, as digests: equal digests, equal numbers."""
 
 import json
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
@@ -21,16 +22,12 @@ _MEASURING = ("task", "model", "data")
 _PACKAGE = Path(__file__).parent
 
 
-def fingerprint(
-    setup: Setup, share: Share, *, base: Path, loaded_before: frozenset[str], beside: Setup | None = None
-) -> RunFile:
-    """Say what a run is made of.
+def fingerprint(setup: Setup, share: Share, *, beside: Setup | None = None) -> RunFile:
+    """Say what a run is made of, apart from its code.
 
     Args:
         setup: What is evaluated.
         share: Which batches.
-        base: The specification's folder.
-        loaded_before: Modules that were imported before the model's.
         beside: A baseline that is measured over the same batches.
     """
     run = {key: value for key, value in setup.run.items() if key not in _FREE}
@@ -50,7 +47,7 @@ def fingerprint(
         hashes["baseline_weights"] = _digest([beside.weights_sha256, model_digest(beside.model)])
     return RunFile(
         hashes=hashes,
-        code=code_files(base, loaded_before),
+        code={},
         n_samples=share.n_samples,
         batch_size=share.batch_size,
         shard=(share.index, share.count),
@@ -66,17 +63,16 @@ def code_files(base: Path, loaded_before: frozenset[str], known: Iterable[str] =
         loaded_before: Other modules that are left out: what the process had imported before.
         known: Paths of an earlier run, which may not be imported yet.
     """
-    folder = base.resolve()
+    folder, installed = base.resolve(), _installed()
+    inside = f"{folder}{os.sep}"
     found: dict[str, str] = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in list(sys.modules.items()):  # thousands
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith(".py"):
+        if not isinstance(file, str) or not file.endswith(".py") or file.startswith(installed):
             continue
-        path = Path(file)
-        own = path.is_relative_to(folder) or name not in loaded_before
-        foreign = any(path.is_relative_to(root) for root in (*_installed(), _PACKAGE))
-        if own and not foreign and path.is_file():  # some modules only claim to have one
-            found[portable_path(path, base=folder)] = _of_file(path)
+        own = name not in loaded_before or file.startswith(inside)
+        if own and os.path.isfile(file):  # noqa: PTH113 - some modules only claim to have one
+            found[portable_path(Path(file), base=folder)] = _of_file(Path(file))
     return found | {name: _of_file(folder / name) for name in known if name not in found}
 
 
@@ -101,9 +97,10 @@ def _of_file(path: Path) -> str:
 
 
 @cache
-def _installed() -> tuple[Path, ...]:
+def _installed() -> tuple[str, ...]:
     paths: Mapping[str, str] = sysconfig.get_paths()
-    return tuple({Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")})
+    names = ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
+    return tuple({f"{folder}{os.sep}" for folder in (*(paths[name] for name in names), _PACKAGE)})
 
 
 @cache

@@ -88,6 +88,7 @@ def seen(out):
 def all_kills(spec, old, out, seed, n_kills):
     """Kill runs until there were enough kills; every time the new report is complete, the old one comes back."""
     shutil.copytree(old, out)
+    main(["run", spec, "-o", f"{out}.first", "--quiet"])  # everything is imported now, in every fork
     words = ["run", spec, "-o", str(out), "--resume", "--quiet"]
     sure = random.Random(seed)  # noqa: S311 - no secret
     found = []

@@ -17,6 +17,7 @@ from toys import MODEL, Project
 from evalkit.cli.exits import decide_exit
 from evalkit.errors import ExitCode
 from evalkit.result import read_result
+from evalkit.usercode import find_object
 
 DOCUMENTS = {
     "predictions.parquet", "gallery.parquet", "result.json", "verdict.json", "report.html", "run.json",
@@ -35,12 +36,7 @@ def test_digits_from_checkpoint_to_verdict(digits_run):
     result = read_result(digits_run)
     assert {path.name for path in digits_run.iterdir()} == DOCUMENTS
     assert result.n_samples == 449
-    sys.path.insert(0, str(DIGITS))
-    try:
-        from model import build
-    finally:
-        sys.path.remove(str(DIGITS))
-    model = build()
+    model = find_object("model:build", base=DIGITS)()
     model.load_state_dict(torch.load(DIGITS / "checkpoints/digits_cnn.pt", weights_only=True))
     model.eval()
     with np.load(DIGITS / "data/test.npz") as data, torch.no_grad():
@@ -727,9 +723,9 @@ def test_progress_off_a_terminal_is_a_plain_line(capsys):
     """Every ten seconds, with rate and time left; nothing for short runs."""
     from evalkit.cli.console import _plain_lines
 
-    times = iter([0.0, 1.0, 10.5, 12.0, 21.0])
+    times = iter([0.0, 0.0, 1.0, 10.5, 12.0, 21.0])
     update = _plain_lines("toy", lambda: next(times))
-    for done in (10, 105, 120, 210):
+    for done in (0, 10, 105, 120, 210):
         update(done, 420)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [

@@ -291,21 +291,25 @@ def test_files_that_may_not_grow(project, process, tmp_path):
     assert contents(out) == before
 
 
-@pytest.mark.parametrize(
-    "env",
-    [
-        {"HOME": "", "TMPDIR": "/nowhere/at/all"},
-        {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "20", "NO_COLOR": "1"},
-        {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", "TZ": "Pacific/Kiritimati"},
-    ],
-    ids=["no home", "narrow and ASCII", "seed, threads and clock"],
-)
-def test_odd_surroundings(env, project, process, tmp_path):
+ODD = {
+    "no home": {"HOME": "", "TMPDIR": "/nowhere/at/all"},
+    "narrow and ASCII": {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "20", "NO_COLOR": "1"},
+    "seed, threads and clock": {
+        "PYTHONHASHSEED": "7",
+        "OMP_NUM_THREADS": "1",
+        "SOURCE_DATE_EPOCH": "0",
+        "TZ": "Pacific/Kiritimati",
+    },
+}
+
+
+def test_odd_surroundings(project, evalkit, process, tmp_path):
     """The same document."""
-    assert process("run", project.path / "eval.yaml", "-o", tmp_path / "plain").returncode == 0
-    done = process("run", project.path / "eval.yaml", "-o", tmp_path / "odd", env=env)
-    assert done.returncode == 0, done.stderr
-    assert same(tmp_path / "plain", tmp_path / "odd")
+    assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "plain")[0] == 0
+    for name, env in ODD.items():
+        done = process("run", project.path / "eval.yaml", "-o", tmp_path / name, env=env)
+        assert done.returncode == 0, done.stderr
+        assert same(tmp_path / "plain", tmp_path / name), name
 
 
 def test_a_current_folder_that_is_gone(project, digits_run, tmp_path):

@@ -1,6 +1,7 @@
 """What one ``evalkit run`` is to do, and doing it: prepare, measure, and write a shard."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -45,13 +46,14 @@ class Job:
         """The candidate."""
         return self.setups[CANDIDATE]
 
-    def run_file(self, known: RunFile | None = None) -> RunFile:
+    def run_file(self, known: RunFile | None) -> RunFile:
         """Say what the run is made of; source files of a known run are looked at, too."""
-        base, recorded = self.opened.loaded.base, () if known is None else known.code
-        now = fingerprint(
-            self.setup, self.share, base=base, loaded_before=self.imported, beside=self.setups.get(BASELINE)
-        )
-        return replace(now, code=code_files(base, self.imported, recorded))
+        now = fingerprint(self.setup, self.share, beside=self.setups.get(BASELINE))
+        return self.with_code(now, () if known is None else known.code)
+
+    def with_code(self, now: RunFile, known: Iterable[str] = ()) -> RunFile:
+        """Say which source files are imported by now: a forward pass may import, too."""
+        return replace(now, code=code_files(self.opened.loaded.base, self.imported, known))
 
 
 def prepare_job(
@@ -102,7 +104,7 @@ def concluded(run: Run, provenance: dict[str, Any]) -> Concluded:
 
 
 def publish_shard(
-    directory: RunDirectory, job: Job, runs: dict[str, Run], provenance: dict[str, Any]
+    directory: RunDirectory, job: Job, now: RunFile, runs: dict[str, Run], provenance: dict[str, Any]
 ) -> None:
     """Say that the parts of a shard are complete; its own numbers are written beside them, where it has any.
 
@@ -125,5 +127,5 @@ def publish_shard(
     if runs[CANDIDATE].observed.n_evaluated:
         documents["result.json"] = concluded(runs[CANDIDATE], provenance).evaluation.result.to_json()
     sums = {name: sha256(content).hexdigest() for name, content in documents.items()}
-    complete = finished(replace(job.run_file(), streams=streams), sums)
+    complete = finished(replace(job.with_code(now), streams=streams), sums)
     directory.publish({**documents, RUN: complete.to_json()})

@@ -69,7 +69,7 @@ class Session:
             judgement = publish_evaluation(
                 self.directory, found, self.terms, baseline,
                 partial(self._gallery, job, found),
-                job.run_file(now), complete=not made.keep,
+                job.with_code(now), complete=not made.keep,
             )  # fmt: skip
         return found.evaluation.result, judgement, failure
 
@@ -88,7 +88,7 @@ class Session:
             runs = measure_job(job, made, self.directory, quiet=self.quiet)
             failure = runs[CANDIDATE].failure
             made.keep = failure is None or failure.check in _RESUMABLE
-            publish_shard(self.directory, job, runs, self.provenance)
+            publish_shard(self.directory, job, now, runs, self.provenance)
         self._tell(f"{of}: {len(job.share.samples)} samples in {path}; evalkit merge joins the shards")
 
     def _known(self) -> RunFile | None:

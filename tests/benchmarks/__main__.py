@@ -1,17 +1,18 @@
 """``make bench``: everything that is promised about speed and coverage, measured here and now.
 
-``python -m tests.benchmarks speed`` runs one part: startup, speed, loading, audit, coverage, gates or pages.
+``python -m tests.benchmarks speed`` runs one part: startup, speed, loading, audit, memory, coverage, gates or pages.
 """
 
 import sys
 
-from tests.benchmarks import audit, coverage, gates, loading, pages, speed, startup
+from tests.benchmarks import audit, coverage, gates, loading, memory, pages, speed, startup
 
 PARTS = {
     "startup": startup.run,
     "speed": speed.run,
     "loading": loading.run,
     "audit": audit.run,
+    "memory": memory.run,
     "coverage": coverage.run,
     "gates": gates.run,
     "pages": pages.run,
