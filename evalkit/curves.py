@@ -37,13 +37,12 @@ def curves(
         return {} if ranked is None else {**_curve(ranked), **_thresholds(ranked, samples, positive, cost)}
     if len(class_names) > MAX_CLASSES:
         return {}
-    found = {name: samples.ranked(k) for k, name in enumerate(class_names)}
-    values = _values(samples, found.values())
-    by_class = {
-        name: {**_curve(ranked), "thresholds": _table_of(ranked, values)}
-        for name, ranked in found.items()
-        if ranked is not None
-    }
+    values = _values(samples, (samples.ranked(k) for k in range(len(class_names))))
+    by_class = {}
+    for k, name in enumerate(class_names):
+        ranked = samples.ranked(k)  # one at a time: each may be as long as the samples
+        if ranked is not None:
+            by_class[name] = {**_curve(ranked), "thresholds": _table_of(ranked, values)}
     return {"by_class": by_class} if by_class else {}
 
 

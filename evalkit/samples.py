@@ -108,7 +108,7 @@ def read_samples(
         if not scores:
             stored = []
         if len(stored) == n_classes and 4 * n_classes * read.num_rows <= memory:
-            held = _matrix(table.read(columns=stored), stored)
+            held = _matrix(table, stored)
         elif len(stored) == n_classes:
             found = _binned(table, labels["y_true"], stored, kind="probability" if probable else "score")
     return Samples(
@@ -134,10 +134,14 @@ def label_matrix(column: pa.ChunkedArray, n_labels: int) -> NDArray[np.bool_]:
     return matrix
 
 
-def _matrix(table: pa.Table, names: Sequence[str]) -> NDArray[np.float32]:
-    matrix = np.empty((table.num_rows, len(names)), np.float32)
-    for k, name in enumerate(names):
-        matrix[:, k] = as_numpy(table[name])
+def _matrix(table: pq.ParquetFile, names: Sequence[str]) -> NDArray[np.float32]:
+    """Read scores, a row group at a time: there is no second copy of them."""
+    matrix, start = np.empty((table.metadata.num_rows, len(names)), np.float32), 0
+    for group in range(table.num_row_groups):
+        part = table.read_row_group(group, columns=list(names))
+        for k, name in enumerate(names):
+            matrix[start : start + part.num_rows, k] = as_numpy(part[name])
+        start += part.num_rows
     return matrix
 
 

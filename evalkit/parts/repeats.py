@@ -35,20 +35,28 @@ def find_repeats(codes: Prints, ledger: Path) -> Repeats:
         ledger: The per-sample table, for labels.
     """
     order = np.argsort(codes, kind="stable")
-    same = codes[order][1:] == codes[order][:-1]
-    if not same.any():
+    again = np.concatenate([[False], codes[order[1:]] == codes[order[:-1]]])  # as the one before
+    if not again.any():
         return Repeats()
-    # Groups of equal prints, as rows in order of the first occurrence.
-    starts = np.flatnonzero(np.concatenate([[True], ~same]))
-    groups = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
-    groups.sort(key=lambda rows: int(rows[0]))
-    labels = _labels(ledger)
-    conflicts = [rows for rows in groups if len({labels[row] for row in rows.tolist()}) > 1]
-    shown = [row for rows in conflicts for row in rows.tolist()][:MAX_SHOWN]
-    return Repeats(int(same.sum()), sum(map(len, conflicts)), tuple(shown))
+    # Groups of equal prints side by side, each in the order of its rows.
+    inside = again | np.append(again[1:], False)
+    rows, starts = order[inside], np.flatnonzero(~again[inside])
+    labels = _labels(ledger, rows)
+    conflict = np.minimum.reduceat(labels, starts) != np.maximum.reduceat(labels, starts)
+    ends = np.append(starts[1:], len(rows))
+    n_conflicting = int((ends - starts)[conflict].sum())
+    first = np.argsort(rows[starts[conflict]])[:MAX_SHOWN]
+    groups = zip(starts[conflict][first].tolist(), ends[conflict][first].tolist(), strict=True)
+    shown = [row for start, end in groups for row in rows[start : min(end, start + MAX_SHOWN)].tolist()]
+    return Repeats(int(again.sum()), n_conflicting, tuple(shown[:MAX_SHOWN]))
 
 
-def _labels(ledger: Path) -> list[object]:
+def _labels(ledger: Path, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number for the label, or the set of labels, of some rows."""
     with ledger.open("rb") as file:
-        found = pq.ParquetFile(file).read(columns=["y_true"])["y_true"].to_pylist()
-    return [tuple(label) if isinstance(label, list) else label for label in found]
+        column = pq.ParquetFile(file).read(columns=["y_true"])["y_true"]
+    if not str(column.type).startswith("list"):
+        return np.asarray(column.to_numpy(), np.int64)[rows]
+    numbers: dict[tuple[int, ...], int] = {}
+    sets = (tuple(label) for label in column.take(rows).to_pylist())
+    return np.array([numbers.setdefault(label, len(numbers)) for label in sets], np.int64)

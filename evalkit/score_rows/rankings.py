@@ -1,6 +1,8 @@
 """AUC and average precision of each class, and their averages."""
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 from evalkit.catalogue import METRICS
 from evalkit.metrics.influence import auc_influence
 from evalkit.metrics.ranking import (
+    Estimate,
     Ranked,
     average_precision,
     average_precision_of,
@@ -26,10 +29,23 @@ _GROUPS = 256
 # Above these no interval is worth its time: of one class's average precision, of an average of AUCs.
 _MAX_RESAMPLED = 10
 _MAX_INFLUENCES = 20_000_000
+_ESTIMATES: Mapping[str, Callable[[Ranked], Estimate]] = {
+    "roc_auc": roc_auc,
+    "average_precision": average_precision,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _OfClass:
+    """What is kept of one class once its ranking, which may be as long as the samples, is let go."""
+
+    numbers: Mapping[str, Number]
+    estimates: Mapping[str, Estimate]
+    n_positives: int
 
 
 class Rankings:
-    """AUC and average precision of each class, computed once."""
+    """AUC and average precision of each class, computed once; one ranking is held at a time."""
 
     def __init__(
         self, samples: Samples, measures: Measures, n_classes: int, clusters: NDArray[np.int64] | None
@@ -38,32 +54,23 @@ class Rankings:
         self.measures = measures
         self.clusters = clusters
         self.n_classes = n_classes
-        self._ranked: dict[int, Ranked | None] = {}
+        self._found: dict[int, _OfClass | None] = {}
         self._influence: dict[int, Floats] = {}
+        # The mean of AUCs needs every class's influences once more; few enough are kept.
+        self._keeps_influences = len(samples) * n_classes <= _MAX_INFLUENCES
 
     def number(self, slug: str, k: int) -> Number:
         """Return one class's value."""
-        ranked = self.ranked(k)
-        if ranked is None:
-            return Number(math.nan, "scores_not_stored")
-        estimate = roc_auc(ranked) if slug == "roc_auc" else average_precision(ranked)
-        if estimate.undefined is not None:
-            return Number(math.nan, METRICS[slug].undefined)
-        bound = None if ranked.exact else estimate.bound
-        if slug == "roc_auc":
-            bounds, method, reason = self._auc_interval(k, ranked, estimate.value)
-        else:
-            bounds, method, reason = self._precision_interval(ranked, estimate.value)
-        return Number(estimate.value, None, bounds, method, reason, bound=bound)
+        found = self._class(k)
+        return Number(math.nan, "scores_not_stored") if found is None else found.numbers[slug]
 
     def average(self, slug: str, kind: str) -> Number:
         """Return the mean over the classes whose value is defined, by support where it is weighted."""
-        ranked = [self.ranked(k) for k in range(self.n_classes)]
-        if any(one is None for one in ranked):
+        classes = [one for k in range(self.n_classes) if (one := self._class(k)) is not None]
+        if len(classes) < self.n_classes:
             return Number(math.nan, "scores_not_stored")
-        function = roc_auc if slug == "roc_auc" else average_precision
-        found = [function(one) for one in ranked if one is not None]
-        support = np.array([one.n_positives for one in ranked if one is not None], float)
+        found = [one.estimates[slug] for one in classes]
+        support = np.array([one.n_positives for one in classes], float)
         defined = np.array([one.undefined is None for one in found])
         weights = np.where(defined, support if kind == "weighted" else 1.0, 0.0)
         if not weights.sum():
@@ -78,18 +85,38 @@ class Rankings:
         method = "delong" + ("" if self.clusters is None else "-clustered")
         return Number(float(value), None, bounds, method, reason, n_classes=int(defined.sum()), bound=bound)
 
-    def ranked(self, k: int) -> Ranked | None:
-        """Return a class's ranking."""
-        if k not in self._ranked:
-            self._ranked[k] = self.samples.ranked(k)
-        return self._ranked[k]
+    def _class(self, k: int) -> _OfClass | None:
+        """Rank the samples by a class's score; None where its scores were not stored."""
+        if k not in self._found:
+            ranked = self.samples.ranked(k)
+            self._found[k] = None if ranked is None else self._of(k, ranked)
+        return self._found[k]
+
+    def _of(self, k: int, ranked: Ranked) -> _OfClass:
+        asked = [slug for slug, _ in self.measures.asked if slug in _ESTIMATES]
+        estimates = {slug: _ESTIMATES[slug](ranked) for slug in asked}
+        numbers = {slug: self._number(slug, k, ranked, one) for slug, one in estimates.items()}
+        return _OfClass(numbers, estimates, ranked.n_positives)
+
+    def _number(self, slug: str, k: int, ranked: Ranked, estimate: Estimate) -> Number:
+        if estimate.undefined is not None:
+            return Number(math.nan, METRICS[slug].undefined)
+        bound = None if ranked.exact else estimate.bound
+        if slug == "roc_auc":
+            bounds, method, reason = self._auc_interval(k, ranked, estimate.value)
+        else:
+            bounds, method, reason = self._precision_interval(ranked, estimate.value)
+        return Number(estimate.value, None, bounds, method, reason, bound=bound)
 
     def influence(self, k: int) -> Floats:
         """Return each sample's influence on a class's AUC."""
-        if k not in self._influence:
-            assert self.samples.scores is not None
-            self._influence[k] = auc_influence(self.samples.positive(k), self.samples.scores[:, k])[1]
-        return self._influence[k]
+        if k in self._influence:
+            return self._influence[k]
+        assert self.samples.scores is not None
+        found = auc_influence(self.samples.positive(k), self.samples.scores[:, k])[1]
+        if self._keeps_influences:
+            self._influence[k] = found
+        return found
 
     def _auc_interval(self, k: int, ranked: Ranked, value: float) -> tuple[Bounds | None, str, str]:
         if self.clusters is None:
@@ -106,7 +133,7 @@ class Rankings:
         if self.samples.scores is None:
             return None, "binned"
         n = len(self.samples)
-        if n * self.n_classes > _MAX_INFLUENCES:
+        if not self._keeps_influences:
             return None, "too_large"
         total = np.zeros(n)
         for k, weight in enumerate(weights.tolist()):

@@ -69,7 +69,9 @@ def run() -> None:
         if before is not None:
             step = n - before[0]
             costs = {name: (found[name] - before[1][name]) * 2**20 / step for name in ("loop", "join", "all")}
-            print("           each further sample: " + ", ".join(f"{k} {v:.0f} bytes" for k, v in costs.items()))
+            print(
+                "           each further sample: " + ", ".join(f"{k} {v:.0f} bytes" for k, v in costs.items())
+            )
         before = n, found
 
 
@@ -81,7 +83,12 @@ def _peaks(n: int) -> dict[str, float]:
         torch.save(torch.nn.Linear(8, CLASSES).state_dict(), base / "weights.pt")
         spec = {
             "name": "made",
-            "model": {"factory": "made:build", "args": {"n_out": CLASSES}, "checkpoint": "weights.pt", "classes": "data"},
+            "model": {
+                "factory": "made:build",
+                "args": {"n_out": CLASSES},
+                "checkpoint": "weights.pt",
+                "classes": "data",
+            },
             "data": {"source": "factory", "path": "made:Samples"},
             "run": {"batch_size": 1024},
             "report": {"samples": "none"},
