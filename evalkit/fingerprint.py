@@ -32,7 +32,7 @@ def fingerprint(setup: Setup, share: Share, *, beside: Setup | None = None) -> R
     """
     run = {key: value for key, value in setup.run.items() if key not in _FREE}
     identity = setup.source.identity()
-    measuring = {**{key: setup.spec.get(key) for key in _MEASURING}, "run": run}
+    measuring = {**{key: setup.spec.get(key) for key in _MEASURING}, "run": run, "on": str(setup.device)}
     hashes = {
         "weights": _digest([setup.weights_sha256, model_digest(setup.model)]),
         "data": _digest(len(setup.source)) if identity is None else identity.content,

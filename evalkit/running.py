@@ -61,6 +61,7 @@ class Run:
         self._parameters = ""
         self._check_seconds = 0.0
         self._few: Inputs = ()
+        self._whole: Description | None = None
         self._started = clock()
         self._begin_part()
         output = setup.question.asked.decision.output
@@ -231,6 +232,11 @@ class Run:
 
     def describe(self) -> Description:
         """Return what a document says of the pass; the layers are looked at once everything is counted."""
+        if self._whole is None:
+            self._whole = self._describe()
+        return self._whole
+
+    def _describe(self) -> Description:
         layers = None
         if self.failure is None and self.work.is_first:
             setup = self.setup

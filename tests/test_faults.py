@@ -23,8 +23,9 @@ HERE = Path(__file__).parent
 class Failing:
     """Makes the k-th write, flush or rename fail as a full disk does."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch, error=None):
         self.k = self.n = 0
+        self.error = error or OSError(errno.ENOSPC, "No space left on device")
         for name in ("write", "flush", "rename"):
             monkeypatch.setattr(files, name, self._wrapped(getattr(files, name)))
 
@@ -32,7 +33,7 @@ class Failing:
         def wrapped(*arguments):
             self.n += 1
             if self.n == self.k:
-                raise OSError(errno.ENOSPC, "No space left on device")
+                raise self.error
             return function(*arguments)
 
         return wrapped
@@ -96,6 +97,32 @@ def test_every_step_of_merge_and_gate_and_bless_fails(project, evalkit, monkeypa
     assert evalkit("bless", out, "-o", tmp_path / "blessed")[0] == 0
     with monkeypatch.context() as patch:
         every_failure(patch, evalkit, ("bless", out, "-o", tmp_path / "blessed"), tmp_path / "blessed")
+
+
+def test_stopped_at_every_step(project, evalkit, monkeypatch, tmp_path):
+    """Control-C between two renames, too: all old documents, and what was done goes on."""
+    out, spec = tmp_path / "out", project.path / "eval.yaml"
+    assert evalkit("run", spec, "-o", out)[0] == 0
+    before = documents(out)
+    change_weights(project)
+    assert evalkit("run", spec, "-o", tmp_path / "whole")[0] == 0
+    failing = Failing(monkeypatch, KeyboardInterrupt())
+    for k in range(1, 500):
+        failing.arm(k)
+        code = evalkit("run", spec, "-o", out, "--quiet", "--resume")[0]
+        if code == 0:
+            break
+        assert code == 130
+        assert documents(out) == before, f"step {k}"
+    assert k > 20
+    assert same(out, tmp_path / "whole")
+    assert sorted(contents(out)) == sorted(contents(tmp_path / "whole"))
+
+
+def documents(folder):
+    """What a reader looks at."""
+    found = contents(folder)
+    return {name: found[name] for name in found if name != "run.json" and not name.startswith("parts")}
 
 
 def test_a_full_disk_keeps_the_parts_of_a_long_run(project, evalkit, monkeypatch, tmp_path):

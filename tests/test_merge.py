@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from passes import document, measured, setup_of, shard_of, source_of
+from test_cli import IMPORTS
 
 from evalkit.concluding import conclude
 from evalkit.errors import ChangedError, DataError, DocumentError
@@ -250,6 +253,15 @@ def test_shards_that_there_are_none(text, project, evalkit, tmp_path):
     """Exit 2, before anything is built."""
     code, _, err = evalkit("run", project.path / "eval.yaml", "--shard", text, "-o", tmp_path / "s")
     assert (code, f"--shard {text}: expected I/N" in err) == (2, True)
+
+
+def test_merging_needs_no_torch(three, tmp_path):
+    """On the machine that gathers there may be none."""
+    words = ["merge", *map(str, three), "-o", str(tmp_path / "merged")]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS, "torch,sklearn", *words], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "LOADED 0 []", done.stderr
 
 
 def test_merging_what_is_no_shard(project, evalkit, digits_run, tmp_path):

@@ -1,5 +1,6 @@
 """One call of ``evalkit run`` in one folder: evaluate, go on with what was stopped, or judge what stands."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Session:
         stands = standing_result(path, known, now)
         if known is not None and stands is not None:
             self._tell(f"evaluated {age(known.finished)}, nothing changed; --force repeats it")
+            shutil.rmtree(path / PARTS, ignore_errors=True)  # of a process that was killed when all was done
             return stands, judge_again(self.directory, stands, self.terms, self.baseline), None
         with self._attempt(job, known, now) as made:
             runs = measure_job(job, made, self.directory, quiet=self.quiet)

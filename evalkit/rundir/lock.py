@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from evalkit.errors import OutputError
+from evalkit.errors import OutputError, os_reason
 from evalkit.files import TEMPORARY
 
 if os.name != "nt":  # Windows has no such locks: there, nobody is refused
@@ -39,7 +39,10 @@ def locked(path: Path) -> Iterator[None]:
 def _acquired(file: Path) -> int | None:
     """Lock a file that is still the one of this name; the one before may go while we open it."""
     while os.name != "nt":
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise OutputError(f"{file.parent}: cannot be written: {os_reason(error)}") from error
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

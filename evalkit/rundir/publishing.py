@@ -44,10 +44,12 @@ def publish(path: Path, documents: Mapping[str, bytes | Path], *, keep: tuple[st
         files.rename(path / BEFORE, gone)
         files.sync_folder(path)
         shutil.rmtree(gone, ignore_errors=True)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):  # what cannot be put back now is put back by whoever opens the folder next
             restore(path)
-        raise OutputError(f"{path}: cannot be written: {os_reason(error)}") from error
+        if isinstance(error, OSError):
+            raise OutputError(f"{path}: cannot be written: {os_reason(error)}") from error
+        raise
 
 
 def restore(path: Path) -> None:
