@@ -128,7 +128,8 @@ def record_warnings(
         if found:
             integrity.record(check, "warn", text)
     declared = described.question.asked.decision.output == "probabilities"
-    checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "model_unchanged"]
+    checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "data_unchanged"]
+    checks.append("model_unchanged")
     integrity.ok([*doubts, "images_complete", *checks, *(["probabilities"] if declared else [])])
 
 

@@ -14,6 +14,7 @@ CHECKS = {
     "probabilities": "declared probabilities lie in [0, 1] and sum to 1",
     "seen_once": "every sample was seen exactly once, and the counts sum to n",
     "data_repeatable": "the first samples are the same when they are read again",
+    "data_unchanged": "no sample came, went or was written again during the run",
     "deterministic": "the first samples give the same answer twice",
     "batch_independent": "answers do not depend on the order or the rest of a batch",
     "several_predicted": "more than one class is predicted",

@@ -87,6 +87,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
         for run in runs:
             stack.push(run.opened)
             run.start()
+        stamp = setup.source.stamp()
         n_done = sum(len(batch) for batch in batch_list(share.n_samples, share.batch_size, share.batches))
         n_done -= sum(len(batch) for batch in batches)
         loaded = iterate_batches(
@@ -104,6 +105,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
                 if first.failure is not None:
                     break
                 progress(n_done + first.n_seen, len(share.samples))
+        first.check_data(stamp)
         first.check_readable()
         _cut(runs)
         for run in reversed(runs):

@@ -225,9 +225,16 @@ class Run:
         if self.failure is not None:
             self.observed.join(self._state)
 
+    def check_data(self, stamp: str) -> None:
+        """Make the run invalid where the data are not what they were when it began."""
+        if self.failure is None and self.setup.source.stamp() != stamp:
+            gone = "".join(f" ({one.name}: {one.reason})" for one in self._state.unreadable[:1])
+            text = f"{self.described.where}: samples came, went or were written again during the run{gone}"
+            self.failure = InvalidRunError(text, check="data_unchanged")
+
     def check_readable(self) -> None:
         """Raise DataError where a sample could not be read and must not be left out."""
-        if self._state.unreadable and not self.setup.exclude:
+        if self.failure is None and self._state.unreadable and not self.setup.exclude:
             raise lost(self._state.unreadable, self.described.n_asked)
 
     def describe(self) -> Description:

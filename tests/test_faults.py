@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -391,16 +390,17 @@ class Samples:
 
 
 def test_data_that_shrink_under_way(project, evalkit, tmp_path):
-    """Samples that are gone are unreadable: refused, never left out silently."""
+    """Invalid, never left out silently."""
     (project.path / "samples.py").write_text(GROWING)
     project.write_spec(data={"source": "factory", "path": "samples:Samples"}, run__batch_size=16)
     code, _, err = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "out")
-    assert (code, "there is no sample" in err) == (4, True), err
-    assert not (tmp_path / "out").exists()
+    assert (code, "samples came, went or were written again" in err, "no sample" in err) == (5, True, True), (
+        err
+    )
 
 
 def test_pictures_that_go_under_way(evalkit, tmp_path, monkeypatch):
-    """The same of files."""
+    """The same of files; also one that is written again after it was read."""
     from pictures import write_project
     from test_resume import pictures
 
@@ -419,5 +419,19 @@ def test_pictures_that_go_under_way(evalkit, tmp_path, monkeypatch):
     code, _, err = evalkit(
         "run", *pictures(tmp_path / "pictures"), "--batch-size", "4", "-o", tmp_path / "out"
     )
-    assert (code, "red/5.png" in err) == (4, True), err
-    assert not os.path.exists(tmp_path / "out")
+    assert (code, "samples came, went or were written again" in err, "red/5.png" in err) == (5, True, True), (
+        err
+    )
+    write_project(tmp_path / "pictures")
+    first = tmp_path / "pictures/data/val/blue/0.png"
+
+    def take_and_write(run, position, batch):
+        if position == 3:
+            first.write_bytes(first.read_bytes() + b"x")
+        take(run, position, batch)
+
+    monkeypatch.setattr(running.Run, "take", take_and_write)
+    code, _, err = evalkit(
+        "run", *pictures(tmp_path / "pictures"), "--batch-size", "4", "-o", tmp_path / "out"
+    )
+    assert (code, "samples came, went or were written again" in err) == (5, True), err

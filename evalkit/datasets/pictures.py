@@ -1,7 +1,8 @@
 """Image files by path: decoded in the order that is asked for; what cannot be read is named, not skipped."""
 
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -88,16 +89,25 @@ class Pictures:
 
     def identity(self) -> Identity:
         """Return a digest of the files' names and sizes, and of when they were written."""
-        found, stamp = sha256(content_digest(self.y, self.ids, self.attributes).encode()), sha256()
+        digest = sha256(content_digest(self.y, self.ids, self.attributes).encode())
+        for name, state in self._states():
+            size = "gone" if state is None else state.st_size
+            digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
+        return Identity(digest.hexdigest(), self.stamp())
+
+    def stamp(self) -> str:
+        """Return a digest of the files' sizes and times."""
+        digest = sha256()
+        for _, state in self._states():
+            digest.update(b"gone\0" if state is None else f"{state.st_size}\0{state.st_mtime_ns}\0".encode())
+        return digest.hexdigest()
+
+    def _states(self) -> Iterator[tuple[str, os.stat_result | None]]:
         for name in self.files:
             try:
-                state = (self.root / name).stat()
-            except OSError:  # unreadable, as the run will find, too
-                found.update(f"{name}\0-\0".encode("utf-8", "surrogateescape"))
-                continue
-            found.update(f"{name}\0{state.st_size}\0".encode("utf-8", "surrogateescape"))
-            stamp.update(f"{state.st_mtime_ns}\0".encode())
-        return Identity(found.hexdigest(), stamp.hexdigest())
+                yield name, (self.root / name).stat()
+            except OSError:  # the run will find out why
+                yield name, None
 
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""

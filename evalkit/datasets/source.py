@@ -44,7 +44,7 @@ class Identity:
     Attributes:
         content: The same wherever equal data lie: digests of arrays; names and sizes of images, and what
             is said of them.
-        stamp: Also changes when a file is written again, which content by size alone would not show.
+        stamp: As of :meth:`Source.stamp`.
     """
 
     content: str
@@ -68,3 +68,6 @@ class Source(Protocol):
 
     def identity(self) -> Identity | None:
         """Return what tells these data from others; None where only reading them all would."""
+
+    def stamp(self) -> str:
+        """Return what changes when samples come, go, or are written again; cheap enough to be asked twice."""

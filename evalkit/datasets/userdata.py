@@ -88,6 +88,10 @@ class UserData:
     def identity(self) -> None:
         """Return None: what the user's code reads is not known."""
 
+    def stamp(self) -> str:
+        """Return the number of items."""
+        return str(len(self.dataset))
+
     def facts(self) -> dict[str, Any]:
         """Return what the document says about the data."""
         return {
