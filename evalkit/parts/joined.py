@@ -12,6 +12,7 @@ from evalkit.binned import ClassBins
 from evalkit.counts import ConfusionCounts, counter_of
 from evalkit.decide import Decision
 from evalkit.digests import DataDigest
+from evalkit.errors import DocumentError, reason_of
 from evalkit.integrity import IntegrityLog
 from evalkit.ledger import open_ledger
 from evalkit.parts.observed import Observed
@@ -76,31 +77,56 @@ def join(parts: Sequence[PartFile], shape: Shape, integrity: IntegrityLog, *, le
         DataError: Attributes change their types between parts.
         OutputError: The table cannot be written.
     """
-    decision, n_classes = shape.decision, len(shape.class_names)
-    observed, seen, bins = Observed(), Seen(shape.n_samples), shape.bins()
-    counter: Any = counter_of(decision.task, n_classes)
-    data, prints = DataDigest(shape.class_names), [np.zeros(0, np.uint64)]
-    with open_ledger(ledger, decision.output) as writer:
-        for part in read_parts(parts):
-            observed.join(part.observed)
-            integrity.join(part.findings)
-            seen.add(np.array([lost.index for lost in part.observed.unreadable], np.int64))
-            if part.rows is None:
-                continue
-            y_true, y_pred = (_labels(part, name, decision.task, n_classes) for name in ("y_true", "y_pred"))
-            seen.add(as_numpy(part.rows["index"]))
-            counter.add(y_true, y_pred)
-            data.add(y_true, part.rows["sample_id"].to_pylist() if part.identified else None)
-            bins.add(y_true, part.scores)
-            prints.append(part.prints.copy())
-            writer.write_rows(part.rows)
-    if not observed.n_evaluated:
+    joining = _Joining(shape, integrity)
+    with open_ledger(ledger, shape.decision.output) as writer:
+        for file, part in zip(parts, read_parts(parts), strict=True):
+            try:
+                joining.add(part)
+            except (KeyError, ValueError, TypeError, IndexError) as error:  # a part of somebody else's making
+                text = f"{file.path}: is not what evalkit writes ({reason_of(error)})"
+                raise DocumentError(text) from error
+            if part.rows is not None:
+                writer.write_rows(part.rows)
+    try:
+        found = joining.result()
+    except ValueError as error:
+        raise DocumentError(f"{parts[0].path.parent}: holds labels that are no classes ({error})") from error
+    if not found.observed.n_evaluated:
         ledger.unlink()
-    return Joined(observed, seen, counter.result(), data, bins, np.concatenate(prints))
+    return found
+
+
+class _Joining:
+    """Takes parts in the order of their batches."""
+
+    def __init__(self, shape: Shape, integrity: IntegrityLog) -> None:
+        self._shape = shape
+        self._integrity = integrity
+        self._observed, self._seen, self._bins = Observed(), Seen(shape.n_samples), shape.bins()
+        self._counter: Any = counter_of(shape.decision.task, len(shape.class_names))
+        self._data, self._prints = DataDigest(shape.class_names), [np.zeros(0, np.uint64)]
+
+    def add(self, part: Part) -> None:
+        self._observed.join(part.observed)
+        self._integrity.join(part.findings)
+        self._seen.add(np.array([lost.index for lost in part.observed.unreadable], np.int64))
+        if part.rows is None:
+            return
+        task, n_classes = self._shape.decision.task, len(self._shape.class_names)
+        y_true, y_pred = (_labels(part, name, task, n_classes) for name in ("y_true", "y_pred"))
+        self._seen.add(as_numpy(part.rows["index"]))
+        self._counter.add(y_true, y_pred)
+        self._data.add(y_true, part.rows["sample_id"].to_pylist() if part.identified else None)
+        self._bins.add(y_true, part.scores)
+        self._prints.append(part.prints.copy())  # a view would keep the whole part in memory
+
+    def result(self) -> Joined:
+        counts, prints = self._counter.result(), np.concatenate(self._prints)
+        return Joined(self._observed, self._seen, counts, self._data, self._bins, prints)
 
 
 def _labels(part: Part, name: str, task: str, n_classes: int) -> NDArray[Any]:
     assert part.rows is not None
     if task == "multilabel":
         return label_matrix(part.rows[name], n_classes)
-    return np.array(as_numpy(part.rows[name]))  # a copy: a view would keep the whole part in memory
+    return np.array(as_numpy(part.rows[name]))  # a copy, as of the prints

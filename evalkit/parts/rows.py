@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from evalkit import files
 from evalkit.binned import ClassBins
-from evalkit.errors import DocumentError, OutputError, os_reason
+from evalkit.errors import DocumentError, OutputError, os_reason, reason_of
+from evalkit.integrity import CHECKS
 from evalkit.ledger import Conforming, PredictionBatch, ledger_columns
 from evalkit.parts.observed import Observed
 from evalkit.result import Status
@@ -145,20 +146,26 @@ def read_part(file: PartFile) -> Part:
     """Read a part.
 
     Raises:
-        DocumentError: It is torn or damaged.
+        DocumentError: It is torn or damaged, or nothing that evalkit wrote.
     """
     content = file.content()
     if content is None:
         raise DocumentError(f"{file.path}: is torn or damaged")
-    table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
+    try:
+        return _part(pa.ipc.open_file(pa.BufferReader(content)).read_all())
+    except (pa.ArrowException, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DocumentError(f"{file.path}: is not what evalkit writes ({reason_of(error)})") from error
+
+
+def _part(table: pa.Table) -> Part:
     state = json.loads(table.schema.metadata[_KEY])
     shown = [name for name in table.column_names if not name.startswith(_HIDDEN)]
     scores = [name for name in table.column_names if name.startswith(_SCORE)]
     empty = table.num_columns == 0
     return Part(
         Observed.from_json(state["observed"]),
-        {check: (status, detail) for check, (status, detail) in state["findings"].items()},
-        state["identified"],
+        {check: (status, detail) for check, (status, detail) in state["findings"].items() if check in CHECKS},
+        bool(state["identified"]),
         None if empty else table.select(shown).replace_schema_metadata(None),
         np.zeros(0, np.uint64) if empty else table[_PRINT].to_numpy(),
         {int(name.removeprefix(_SCORE)): table[name].to_numpy() for name in scores},
