@@ -1,5 +1,6 @@
 """The README is part of the product: its commands run, its output is real, its tables are complete."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -55,8 +56,11 @@ def checkout(tmp_path_factory):
     return copy
 
 
-def shell(command, folder):
-    """Run a command of the README; `make demo` runs what make would run, without installing again."""
+def shell(command, folder, capfd):
+    """Run a command of the README; `make demo` runs what make would run, without installing again.
+
+    evalkit's own in this process, where torch is loaded already; test_cli has processes.
+    """
     if command.startswith("make "):
         printed = subprocess.run(
             ["make", "--silent", "--dry-run", "-o", ".venv/.installed", command[5:]],
@@ -64,23 +68,29 @@ def shell(command, folder):
         ).stdout  # fmt: skip
         if command != "make demo":
             return printed
-        done = shell(printed.strip().removeprefix(".venv/bin/"), folder)
+        done = shell(printed.strip().removeprefix(".venv/bin/"), folder, capfd)
         return printed + done
     words = shlex.split(command)
     assert words[0] in {"evalkit", "python"}
-    program = ["-m", *words] if words[0] == "evalkit" else words[1:]
-    done = subprocess.run([sys.executable, *program], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode in {0, 3}, done.stderr
-    return done.stdout
+    if words[0] == "python":
+        return subprocess.run(
+            [sys.executable, *words[1:]], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+    capfd.readouterr()
+    with contextlib.chdir(folder):
+        code = main(words[1:])
+    out, err = capfd.readouterr()
+    assert code in {0, 3}, err
+    return out
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="the README's commands need make")
-def test_readme_commands_print_what_it_says(checkout, monkeypatch):
+def test_readme_commands_print_what_it_says(checkout, monkeypatch, capfd):
     """Every command of every console block, in order; then the Python, on what they made."""
     commands = [step for block in blocks(README, "console") for step in steps(block)]
     assert len(commands) >= 4
     for command, expected in commands:
-        actual = shell(command, checkout)
+        actual = shell(command, checkout, capfd)
         assert matches(expected, actual), f"{command} printed:\n{actual}"
     monkeypatch.chdir(checkout)
     (code,) = blocks(README, "python")
@@ -91,11 +101,11 @@ def test_readme_commands_print_what_it_says(checkout, monkeypatch):
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="the commands need make")
-def test_contributing_commands_exist(checkout):
+def test_contributing_commands_exist(checkout, capfd):
     """`make` knows every target that CONTRIBUTING names."""
     for block in blocks(CONTRIBUTING, "console"):
         for command, _ in steps(block):
-            assert shell(command, checkout)
+            assert shell(command, checkout, capfd)
 
 
 def test_the_comparison_of_output_can_fail():
