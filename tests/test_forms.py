@@ -268,3 +268,16 @@ def test_a_thousand_classes_name_the_largest_cells():
     assert max(n for *_, n in view.cells) == max(
         matrix[i, j] for i in range(100) for j in range(100) if i != j
     )
+
+
+def test_an_index_says_which_runs_are_parts():
+    """Numbers of a shard, or of the first samples, are no numbers of the data."""
+    from evalkit.result import Partial
+
+    whole = result_of()
+    parts = [Partial(limit=3, of=9), Partial(limit=3, of=9, shard=(2, 3))]
+    runs = [Run("whole", whole, None)]
+    runs += [Run(str(k), whole.model_copy(update={"partial": part}), None) for k, part in enumerate(parts)]
+    words = {line.folder: line.word for line in index_view(runs).lines}
+    assert words["0"] == f"{words['whole']}, partial"
+    assert words["1"] == f"{words['whole']}, shard 2 of 3"

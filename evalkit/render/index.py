@@ -89,7 +89,7 @@ def _line(run: Run, newest: datetime | None, rank: str) -> LineView:
         visible(result.name),
         visible(run.folder),
         state,
-        STATE_WORDS[state],
+        STATE_WORDS[state] + _part(result),
         "" if row is None else row.metric.replace("_", " "),
         "" if row is None else value_text(row),
         "" if row is None else interval_text(row),
@@ -101,6 +101,14 @@ def _line(run: Run, newest: datetime | None, rank: str) -> LineView:
         else _age((newest.date() - when.date()).days, newest=newest == when),
         rank,
     )
+
+
+def _part(result: EvalResult) -> str:
+    """Say that a run is of a part of its data."""
+    if result.partial is None:
+        return ""
+    shard = result.partial.shard
+    return ", partial" if shard is None else f", shard {shard[0]} of {shard[1]}"
 
 
 def headline(result: EvalResult) -> MetricRow | None:
