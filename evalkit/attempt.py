@@ -22,9 +22,11 @@ class Attempt:
         done: Parts by stream that hold the same batches in each.
         n_damaged: Parts that were torn or damaged, and are made again.
         keep: Whether parts stay although the command ends in an orderly way.
+        now: What run.json says.
     """
 
     folder: Path
+    now: RunFile
     done: Mapping[str, Sequence[PartFile]] = field(default_factory=dict)
     n_damaged: int = 0
     keep: bool = False
@@ -33,6 +35,16 @@ class Attempt:
     def n_parts(self) -> int:
         """How many part files there are now."""
         return len(list(self.folder.glob("*.arrow"))) if self.folder.is_dir() else 0
+
+    def note(self, now: RunFile) -> None:
+        """Say in run.json what the run is made of by now; OutputError where that cannot be written."""
+        if now == self.now:
+            return
+        try:
+            files.replace_file(self.folder.parent / RUN, now.to_json())
+        except OSError as error:
+            raise OutputError(f"{self.folder.parent}: cannot be written: {os_reason(error)}") from error
+        self.now = now
 
 
 @contextmanager
@@ -54,8 +66,9 @@ def attempt(path: Path, now: RunFile, *, streams: Sequence[str], resume: bool) -
         ChangedError: Something changed since it was written.
     """
     folder, document = path / PARTS, path / RUN
+    _check_own(folder)
     if resume:
-        _check_same(RunFile.read(path), now, path)
+        _check_same(RunFile.read_from(path), now, path)
     before = document.read_bytes() if document.exists() else None
     try:
         if not resume:
@@ -65,7 +78,7 @@ def attempt(path: Path, now: RunFile, *, streams: Sequence[str], resume: bool) -
     except OSError as error:
         _undo(folder, document, before)
         raise OutputError(f"{path}: cannot be written: {os_reason(error)}") from error
-    made = _standing(folder, streams) if resume else Attempt(folder)
+    made = _standing(folder, streams, now) if resume else Attempt(folder, now)
     try:
         yield made
     except BaseException as error:
@@ -74,6 +87,12 @@ def attempt(path: Path, now: RunFile, *, streams: Sequence[str], resume: bool) -
         raise
     if not made.keep:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_own(folder: Path) -> None:
+    """Raise OutputError where the folder for parts is a link or a file: what is in it is not ours."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise OutputError(f"{folder}: is no folder of evalkit's", hint="Remove it, or name another folder")
 
 
 def _leaves_parts(error: BaseException, n_parts: int, n_streams: int) -> bool:
@@ -95,14 +114,14 @@ def _check_same(then: RunFile, now: RunFile, path: Path) -> None:
         )
 
 
-def _standing(folder: Path, streams: Sequence[str]) -> Attempt:
+def _standing(folder: Path, streams: Sequence[str], now: RunFile) -> Attempt:
     """Find the parts that are whole, and hold the same batches in every stream; remove all others."""
     found: dict[str, dict[tuple[int, int], PartFile]] = {}
-    n_damaged = 0
+    n_damaged, n_batches = 0, -(-now.n_samples // now.batch_size)
     for stream in streams:
         whole = {}
         for part in list_parts(folder, stream):
-            if part.content() is None:
+            if not 0 <= part.first < part.stop <= n_batches or part.content() is None:
                 n_damaged += 1
             else:
                 whole[part.first, part.stop] = part
@@ -111,10 +130,10 @@ def _standing(folder: Path, streams: Sequence[str]) -> Attempt:
     done = {stream: [whole[key] for key in sorted(shared)] for stream, whole in found.items()}
     kept = {part.path for parts in done.values() for part in parts}
     for path in folder.iterdir():
-        if path not in kept:
+        if path not in kept and path.is_file():
             with suppress(OSError):
                 path.unlink()
-    return Attempt(folder, done, n_damaged)
+    return Attempt(folder, now, done, n_damaged)
 
 
 def _undo(folder: Path, document: Path, before: bytes | None) -> None:

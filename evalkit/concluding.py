@@ -99,7 +99,8 @@ def _check(described: Description, joined: Joined) -> None:
         raise InvalidRunError(
             f"counts sum to {joined.counts.n_samples}, not {observed.n_evaluated}", check="seen_once"
         )
-    if described.chosen_on is not None and described.chosen_on == joined.data.hexdigest():
+    shard = described.partial is not None and described.partial.shard is not None
+    if not shard and described.chosen_on is not None and described.chosen_on == joined.data.hexdigest():
         raise DataError(
             "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
         )

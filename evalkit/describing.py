@@ -64,6 +64,7 @@ class Description:
             "name": self.question.name,
             "classes_assumed": self.question.classes_assumed,
             "class_names": list(self.question.asked.class_names),
+            "averages": list(self.question.asked.measures.averages),
             "decision": [decision.task, decision.output, decision.positive, decision.threshold],
         }
 
@@ -79,8 +80,10 @@ class Description:
             names, decision = tuple(stated.pop("class_names")), Decision(*stated.pop("decision"))
             name, assumed = stated.pop("name"), stated.pop("classes_assumed")
             spec, n_available = stated["spec"], stated["n_available"]
+            # What was asked, not only what was said: of label sets an average more is the default.
+            metrics = {**spec["metrics"], "averages": stated.pop("averages")}
             asked = asked_of(
-                MetricsSpec.model_validate(spec["metrics"]),
+                MetricsSpec.model_validate(metrics),
                 SlicesSpec.model_validate({"slices": spec["data"]["slices"]}).slices,
                 class_names=names,
                 decision=decision,

@@ -63,6 +63,8 @@ class Sink(io.RawIOBase):
 
     def write(self, content: object) -> int:
         """Write bytes; returns how many."""
+        if self._file.closed:  # a writer that failed tries to write its end whenever it is collected
+            raise ValueError("the file is closed")
         return write(self._file, memoryview(content).cast("B"))  # type: ignore[arg-type]
 
     def tell(self) -> int:

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
 from evalkit.describing import Description
-from evalkit.errors import ChangedError, DocumentError, listed
+from evalkit.errors import ChangedError, DocumentError
 from evalkit.integrity import CHECKS, IntegrityLog
 from evalkit.parts import BASELINE, CANDIDATE, PartFile, list_parts
 from evalkit.result import Status
 from evalkit.rundir import PARTS
 from evalkit.runfile import RunFile
 from evalkit.work import Share
+
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,7 @@ def read_shards(paths: Sequence[Path]) -> list[Shard]:
     """
     shards = [_read(path) for path in paths]
     first = min(shards, key=lambda shard: shard.run.shard)
-    for shard in shards:
-        first.run.check_sibling(shard.run, str(shard.path))
+    _check_siblings(shards, first.run)
     n_shards = first.run.shard[1]
     by_index: dict[int, Shard] = {}
     for shard in shards:
@@ -56,14 +58,25 @@ def read_shards(paths: Sequence[Path]) -> list[Shard]:
         if count != n_shards:
             raise ChangedError(f"{shard.path}: is one of {count} shards, {first.path} one of {n_shards}")
         if index in by_index:
-            raise ChangedError(
-                f"shard {index}/{n_shards} is there twice: {by_index[index].path}, {shard.path}"
-            )
+            twice = f"{by_index[index].path}, {shard.path}"
+            raise ChangedError(f"shard {index}/{n_shards} is there twice: {twice}")
         by_index[index] = shard
-    missing = [f"{index}/{n_shards}" for index in range(1, n_shards + 1) if index not in by_index]
-    if missing:
-        raise ChangedError(f"{len(missing)} shards are missing: {listed(missing)}")
+    n_missing = n_shards - len(by_index)
+    if n_missing:
+        missing = (f"{index}/{n_shards}" for index in range(1, n_shards + 1) if index not in by_index)
+        more = f" and {n_missing - _SHOWN} more" if n_missing > _SHOWN else ""
+        raise ChangedError(f"{n_missing} shards are missing: {', '.join(islice(missing, _SHOWN))}{more}")
     return [by_index[index] for index in sorted(by_index)]
+
+
+def _check_siblings(shards: Sequence[Shard], known: RunFile) -> None:
+    """Raise ChangedError where shards differ; what only some imported must agree among these, too."""
+    for shard in shards:
+        known.check_sibling(shard.run, str(shard.path))
+        code, packages = (
+            {**getattr(shard.run, name), **getattr(known, name)} for name in ("code", "packages")
+        )
+        known = replace(known, code=code, packages=packages)
 
 
 def merged(shards: Sequence[Shard], stream: str = CANDIDATE) -> Merged:
@@ -86,6 +99,10 @@ def merged(shards: Sequence[Shard], stream: str = CANDIDATE) -> Merged:
         share = Share(first.n_samples, first.batch_size, *shard.run.shard)
         _check_cover(found, share.batches, shard.path)
         parts += found
+    # A sample takes more than a byte in its part: nobody may ask for memory that the files do not justify.
+    n_bytes = sum(part.path.stat().st_size for part in parts)
+    if first.n_samples > n_bytes:
+        raise DocumentError(f"{shards[0].path}: {first.n_samples} samples in {n_bytes} bytes of parts")
     described = Description.of_all(_stream(shards[0], stream)["described"], n_samples=first.n_samples)
     n_shards = len(shards)
     return Merged(replace(described, run={**described.run, "shards": n_shards}), parts, integrity)
@@ -97,7 +114,7 @@ def has_baseline(shards: Sequence[Shard]) -> bool:
 
 
 def _read(path: Path) -> Shard:
-    run = RunFile.read(path)
+    run = RunFile.read_from(path)
     if run.shard == (1, 1):
         raise DocumentError(f"{path}: is a whole run, not a shard")
     if not run.complete:
@@ -109,15 +126,9 @@ def _read(path: Path) -> Shard:
 
 def _stream(shard: Shard, stream: str) -> Mapping[str, Any]:
     """Return what a shard says of a model's pass; DocumentError where that is not what evalkit writes."""
-    stated = shard.run.streams.get(stream)
-    if (
-        isinstance(stated, dict)
-        and isinstance(stated.get("described"), dict)
-        and isinstance(stated.get("provenance"), dict)
-        and isinstance(stated.get("parts"), list)
-        and isinstance(stated.get("findings"), dict)
-        and all(check in CHECKS and _is_finding(found) for check, found in stated["findings"].items())
-    ):
+    stated: Mapping[str, Any] = shard.run.streams.get(stream) or {}
+    findings = stated.get("findings", {})
+    if stated and all(check in CHECKS and _is_finding(found) for check, found in findings.items()):
         return stated
     raise DocumentError(f"{shard.path}: run.json is not what evalkit writes")
 

@@ -1,19 +1,25 @@
 """Whether samples are what they were when a part of a run was made, where no digest tells."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from evalkit.datasets import Batch
 from evalkit.digests import array_items, item_codes
 from evalkit.errors import ChangedError
-from evalkit.inference import batch_list, iterate_batches
+from evalkit.inference import Predictor, batch_list, iterate_batches
 from evalkit.inference.batches import moved
 from evalkit.inference.prints import host_arrays
+from evalkit.ledger import PredictionBatch, ledger_columns
 from evalkit.parts import Observed, PartFile
 from evalkit.parts.rows import read_part
-from evalkit.samples import as_numpy, label_matrix
 from evalkit.setup import Setup, predictor_of
 from evalkit.work import Share
+
+# What the model answered: the rest of a row is the sample's own.
+_ANSWERED = frozenset("y_pred p_pred p_true margin logloss brier true_rank".split())
 
 
 def check_read_again(
@@ -28,17 +34,13 @@ def check_read_again(
         progress: Called with (samples done, samples in all).
 
     Raises:
-        ChangedError: A sample or a label is another one now.
+        ChangedError: An input, a label, an id or an attribute is another one now.
     """
-    predictor = predictor_of(setup, Observed())
-    n_all = sum(
-        min(part.stop * share.batch_size, share.n_samples) - part.first * share.batch_size for part in parts
-    )
-    n_done = 0
-    for file in parts:
-        part = read_part(file)
-        batches = batch_list(share.n_samples, share.batch_size, range(file.first, file.stop))
-        prints, labels, lost = [np.zeros(0, np.uint64)], [], []
+    predictor, n_done = predictor_of(setup, Observed()), 0
+    lists = [batch_list(share.n_samples, share.batch_size, range(one.first, one.stop)) for one in parts]
+    n_all = sum(len(index) for batches in lists for index in batches)
+    for file, batches in zip(parts, lists, strict=True):
+        part, prints, rows, lost = read_part(file), [np.zeros(0, np.uint64)], [], []
         for batch in iterate_batches(
             setup.source, batches, workers=setup.workers, timeout=setup.worker_timeout
         ):
@@ -46,21 +48,39 @@ def check_read_again(
             if len(batch.index):
                 fed = host_arrays(moved(batch.inputs, setup.device, predictor.dtype))
                 prints.append(item_codes(array_items(fed))[:, 0])
-                labels.append(predictor.labels(batch))
+                rows.append(_own(batch, predictor))
             n_done += len(batch.index) + len(batch.unreadable)
             progress(n_done, n_all)
         same = np.array_equal(np.concatenate(prints), part.prints)
         same = same and lost == [one.index for one in part.observed.unreadable]
-        if labels and part.rows is not None and same:
-            column = part.rows["y_true"]
-            several = setup.question.asked.decision.task == "multilabel"
-            known = (
-                label_matrix(column, len(setup.question.asked.class_names)) if several else as_numpy(column)
-            )
-            same = np.array_equal(np.concatenate(labels), known)
-        if not same:
+        if not same or not _equal(rows, part.rows):
             first = file.first * share.batch_size
             raise ChangedError(
                 f"{setup.where}: samples from {first} on are not what they were when the run was begun",
                 hint="Without --resume it is begun anew",
             )
+
+
+def _own(batch: Batch, predictor: Predictor) -> pa.Table:
+    """Return what a row says of the sample itself."""
+    labels = predictor.labels(batch)
+    columns = ledger_columns(
+        PredictionBatch(batch.index, labels, labels, None, batch.ids, batch.attributes), "scores"
+    )
+    return pa.table({name: values for name, values in columns.items() if name not in _ANSWERED})
+
+
+def _equal(rows: Sequence[pa.Table], known: pa.Table | None) -> bool:
+    """Compare tables of samples with what was written of them, whose types are those of the first batch."""
+    if not rows or known is None:
+        return not rows and known is None
+    try:
+        for name in rows[0].column_names:
+            found: list[Any] = []
+            for table in rows:
+                found += table[name].cast(known.schema.field(name).type).to_pylist()
+            if repr(found) != repr(known[name].to_pylist()):  # in words, because NaN equals nothing
+                return False
+    except (pa.ArrowException, KeyError, ValueError):
+        return False
+    return True

@@ -1,6 +1,6 @@
 """run.json: what a run is made of, and how far it is. Parts belong together only where these agree."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ HASHES = {
     "files": "the data's files",
     "preprocessing": "the preprocessing",
     "question": "classes, decision rule or training manifest",
-    "measuring": "model, data or run of the specification",
+    "measuring": "model, data, run or device of the specification",
     "specification": "the specification",
     "software": "the version of evalkit, torch or another library",
 }
@@ -35,10 +35,14 @@ class RunFile:
 
     Attributes:
         hashes: Digests by what they cover, see ``HASHES``.
-        code: The user's source files, by path from the specification's folder, and their SHA-256.
+        code: The user's source files and what they read while the model was built, by path from the
+            specification's folder, and their SHA-256.
+        read: The same of what the forward pass read.
+        packages: Installed packages: version, and size and time of the top file.
         n_samples, batch_size: The list of batches.
         shard: Which one, of how many.
-        data_known: Whether ``data`` covers what the samples hold; if not, only reading them tells.
+        repeatable: Whether the same hashes mean the same numbers: not where only reading the samples tells
+            what they are, or where the model is meant to be random.
         complete: Whether every document, or of a shard every part, is there.
         finished: When it was.
         documents: SHA-256 of documents that later commands rely on.
@@ -50,7 +54,9 @@ class RunFile:
     n_samples: int
     batch_size: int
     shard: tuple[int, int] = (1, 1)
-    data_known: bool = True
+    repeatable: bool = True
+    read: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
     complete: bool = False
     finished: str | None = None
     documents: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +68,7 @@ class RunFile:
         return format_json({"schema": SCHEMA, **values, "shard": list(self.shard)})
 
     @classmethod
-    def read(cls, directory: Path) -> "RunFile":
+    def read_from(cls, directory: Path) -> "RunFile":
         """Read a folder's document; DocumentError where it is missing or damaged."""
         path = directory / RUN
         found = read_json(path, schema=SCHEMA)
@@ -72,34 +78,51 @@ class RunFile:
             made = cls(**values)
         except (KeyError, TypeError) as error:
             raise DocumentError(f"{path}: is not what evalkit writes") from error
-        numbers = (made.n_samples, made.batch_size, *made.shard)
-        tables = (made.hashes, made.code, made.documents, made.streams)
-        if (
-            any(type(number) is not int or number < 1 for number in numbers)
-            or len(made.shard) != 2  # noqa: PLR2004 - which of how many
-            or not all(isinstance(table, dict) for table in tables)
-        ):
+        if not made.is_sound():
             raise DocumentError(f"{path}: is not what evalkit writes")
         return made
 
-    def of_whole(self) -> "RunFile":
+    def is_sound(self) -> bool:
+        """Return whether everything is of its type."""
+        numbers = (self.n_samples, self.batch_size, *self.shard)
+        return (
+            len(self.shard) == 2  # noqa: PLR2004 - which of how many
+            and all(type(number) is int and number > 0 for number in numbers)
+            and self.shard[0] <= self.shard[1]
+            and type(self.repeatable) is type(self.complete) is bool
+            and all(map(_is_table, (self.hashes, self.code, self.read, self.packages, self.documents)))
+            and set(self.hashes) == set(HASHES)
+            and isinstance(self.streams, dict)
+            and all(map(_is_stream, self.streams.values()))
+        )
+
+    def of_whole(self, shards: "Iterable[RunFile]") -> "RunFile":
         """Return the same for all shards together."""
-        return replace(self, shard=(1, 1), streams={})
+        code, read = dict(self.code), dict(self.read)
+        for shard in shards:
+            code |= shard.code
+            read |= shard.read
+        return replace(self, shard=(1, 1), streams={}, code=code, read=read)
 
     def resumed_by(self, now: "RunFile") -> list[str]:
         """Say what keeps a run from being continued; nothing where it can be."""
-        return self._differences(now, without=_ASKED_LATER) + self._changed_code(now)
+        packages = _unequal(self.packages, now.packages, shared=True)
+        return self._differences(now, without=_ASKED_LATER) + _unequal(self.code, now.code) + packages
 
     def repeated_by(self, now: "RunFile") -> list[str]:
         """Say what another run would do otherwise; nothing where it would do the very same."""
-        unknown = [] if self.data_known else ["the data, which only reading them tells"]
-        return self._differences(now, without=frozenset()) + self._changed_code(now) + unknown
+        unknown = [] if self.repeatable and now.repeatable else ["what only reading the samples tells"]
+        same = self._differences(now, without=frozenset()) + _unequal(self.code, now.code)
+        packages = _unequal(self.packages, now.packages, shared=True)
+        return same + _unequal(self.read, now.read) + packages + unknown
 
     def check_sibling(self, other: "RunFile", where: str) -> None:
         """Raise ChangedError where another shard was not made of the same things."""
-        both = {path for path in self.code if path in other.code}
-        code = [f"{path}" for path in sorted(both) if self.code[path] != other.code[path]]
-        found = self._differences(other, without=_ONE_MACHINE, shards=True) + code
+        mine, others = (
+            {name: text.partition("|")[0] for name, text in one.packages.items()} for one in (self, other)
+        )
+        found = self._differences(other, without=_ONE_MACHINE, shards=True)
+        found += _unequal(self.code, other.code, shared=True) + _unequal(mine, others, shared=True)
         if found:
             raise ChangedError(f"{where}: differs from the first shard in {', '.join(found)}")
 
@@ -107,18 +130,31 @@ class RunFile:
         found = [
             what
             for key, what in HASHES.items()
-            if key not in without and self.hashes.get(key) != other.hashes.get(key)
+            if key not in without and self.hashes[key] != other.hashes[key]
         ]
         if self.batch_size != other.batch_size:
             found.insert(0, f"the batch size ({self.batch_size}, now {other.batch_size})")
         if self.n_samples != other.n_samples:
             found.insert(0, f"the number of samples ({self.n_samples}, now {other.n_samples})")
         if not shards and self.shard != other.shard:
-            found.insert(
-                0, f"the shard ({'/'.join(map(str, self.shard))}, now {'/'.join(map(str, other.shard))})"
-            )
+            then, now = ("/".join(map(str, one.shard)) for one in (self, other))
+            found.insert(0, f"the shard ({then}, now {now})")
         return found
 
-    def _changed_code(self, now: "RunFile") -> list[str]:
-        """List source files that differ; what was imported late then may not be imported yet."""
-        return [path for path in sorted({*self.code, *now.code}) if self.code.get(path) != now.code.get(path)]
+
+def _unequal(mine: Mapping[str, str], other: Mapping[str, str], *, shared: bool = False) -> list[str]:
+    """List names that differ, or of those that both have."""
+    names = mine.keys() & other.keys() if shared else mine.keys() | other.keys()
+    return [name for name in sorted(names) if mine.get(name) != other.get(name)]
+
+
+def _is_table(table: object) -> bool:
+    return isinstance(table, dict) and all(isinstance(value, str) for value in table.values())
+
+
+def _is_stream(stream: object) -> bool:
+    if not isinstance(stream, dict):
+        return False
+    parts, blocks = stream.get("parts"), ("described", "findings", "provenance")
+    named = isinstance(parts, list) and all(isinstance(name, str) for name in parts)
+    return named and all(isinstance(stream.get(block), dict) for block in blocks)

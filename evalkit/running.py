@@ -24,6 +24,7 @@ from evalkit.inference import (
 from evalkit.inference.anatomy import anatomy
 from evalkit.inference.audit import N_TWICE, Auditor, check_repeatable
 from evalkit.inference.batches import reordered
+from evalkit.inference.memory import Fitting
 from evalkit.inference.mode import check_eval_mode
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
@@ -63,13 +64,14 @@ class Run:
         self._few: Inputs = ()
         self._whole: Description | None = None
         self._started = clock()
+        self._fitting = Fitting()
         self._begin_part()
         output = setup.question.asked.decision.output
         self._writer = PartWriter(work.folder, work.stream, output, described.shape.bins())
 
     def _begin_part(self) -> None:
         self._state = Observed(n_trained_on=None if self.setup.trained_on is None else 0)
-        self._predictor = predictor_of(self.setup, self._state)
+        self._predictor = replace(predictor_of(self.setup, self._state), fitting=self._fitting)
         self._batches: list[int] = []
         self._since = self.clock()
 
@@ -212,6 +214,7 @@ class Run:
         if truncated_allowed():
             text = "LOAD_TRUNCATED_IMAGES is set: pictures may be cut off"
             self.integrity.record("images_complete", "warn", text)
+        self.work.note()
         self.parts.append(self._writer.write(first, last + 1, self._state, self.integrity.found))
         self.observed.join(self._state)
         self._begin_part()
@@ -244,10 +247,10 @@ class Run:
         return self._whole
 
     def _describe(self) -> Description:
-        layers = None
-        if self.failure is None and self.work.is_first:
-            setup = self.setup
-            layers = anatomy(setup.model, self._first_inputs(), setup.device, floating_dtype(setup.model))
+        layers, setup = None, self.setup
+        few = self._first_inputs() if self.failure is None and self.work.is_first else ()
+        if few:
+            layers = anatomy(setup.model, few, setup.device, floating_dtype(setup.model))
         model = {**self.described.model, "architecture": layers}
         return replace(self.described, parameters=self._parameters, model=model)
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from evalkit.errors import ModelError, listed, nearest, reason_of
+from evalkit.reads import noting
 
 
 def find_object(name: str, *, base: Path) -> Any:
@@ -43,7 +44,7 @@ def import_path(base: Path) -> Iterator[None]:
 
 def _import(module_name: str, base: Path, name: str) -> ModuleType:
     try:
-        with import_path(base):
+        with import_path(base), noting("built"):
             importlib.invalidate_caches()
             _forget_other(module_name, base)
             return importlib.import_module(module_name)

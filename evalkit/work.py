@@ -1,7 +1,7 @@
 """What is to be done of a pass, and what of it is done already."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.parts import CANDIDATE, PartFile
@@ -51,6 +51,8 @@ class Work:
         share: Which batches.
         done: Parts that are there already.
         stream: Names the model in parts' file names.
+        answered: Whether a part holds answers already, so that the first ones were asked for again.
+        note: Called before a part is written: what it was made of is to be on disk first.
     """
 
     folder: Path
@@ -58,6 +60,8 @@ class Work:
     share: Share
     done: Sequence[PartFile] = ()
     stream: str = CANDIDATE
+    answered: bool = False
+    note: Callable[[], None] = field(default=lambda: None)
 
     @property
     def leads(self) -> bool:
@@ -71,8 +75,8 @@ class Work:
 
     @property
     def begins(self) -> bool:
-        """Whether the first samples of the data are still to be run."""
-        return 0 in self.to_do
+        """Whether the first samples of the data that can be read are still to be run."""
+        return self.is_first and not self.answered
 
     @property
     def to_do(self) -> list[int]:

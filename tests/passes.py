@@ -15,7 +15,7 @@ from evalkit.integrity import IntegrityLog
 from evalkit.measure import Candidate, measure, share_of
 from evalkit.merging import Shard
 from evalkit.parts import CANDIDATE
-from evalkit.runfile import RunFile
+from evalkit.runfile import HASHES, RunFile
 from evalkit.scoring import make_decision, metrics_error
 from evalkit.setup import Setup, module_facts
 from evalkit.spec import SlicesSpec, validate_metrics
@@ -90,7 +90,7 @@ def shard_of(run, folder, hashes=None):
         "provenance": {},
     }
     file = RunFile(
-        hashes=hashes or {},
+        hashes={**dict.fromkeys(HASHES, ""), **(hashes or {})},
         code={},
         n_samples=share.n_samples,
         batch_size=share.batch_size,
@@ -99,4 +99,4 @@ def shard_of(run, folder, hashes=None):
         streams={CANDIDATE: stream},
     )
     (folder / "run.json").write_bytes(file.to_json())
-    return Shard(folder, RunFile.read(folder))
+    return Shard(folder, RunFile.read_from(folder))

@@ -70,7 +70,7 @@ def n_right(run):
     return sum(row[i] for i, row in enumerate(counts(run)))
 
 
-def test_commands_print_what_the_readme_says(checkout, evalkit, monkeypatch):
+def test_commands_print_what_the_readme_says(checkout, evalkit, monkeypatch, capfd):
     """The runs are of the weights that are checked in; training again, last, ends near them."""
     monkeypatch.chdir(checkout)
     commands = [step for block in blocks(README, "console") for step in steps(block)]
@@ -85,16 +85,17 @@ def test_commands_print_what_the_readme_says(checkout, evalkit, monkeypatch):
     assert n_right(checkout / "out/finetuned") == 412
     assert counts(checkout / "out/whole") == counts(checkout / "out/finetuned")
     found = [
-        list(map(int, re.findall(r"\d+", "\n".join(text)))) for text in (printed, [shell(train, checkout)])
+        list(map(int, re.findall(r"\d+", "\n".join(text))))
+        for text in (printed, [shell(train, checkout, capfd)])
     ]
     assert found[0] == pytest.approx(found[1], abs=IMAGES)
     for name in ("finetuned.pt", "head_only.pt", "finetuned_whole.pt"):
         assert (checkout / "samples/finetune/checkpoints" / name).stat().st_size < 50_000
 
 
-def test_tables_state_what_is_measured(checkout):
+def test_tables_state_what_is_measured(checkout, capfd):
     """Every cell of every table, and every claim that the text makes of them."""
-    stated, measured = tables(README), tables(shell(MEASURE, checkout))
+    stated, measured = tables(README), tables(shell(MEASURE, checkout, capfd))
     assert len(stated) == 6
     assert stated.keys() == measured.keys()
     for header, rows in stated.items():

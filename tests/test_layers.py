@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "evalkit"
 
 # From the ground up; a room imports rooms of lower lines only.
 FLOORS = (
-    {"errors", "files"},
+    {"errors", "files", "reads"},
     {"classes", "catalogue", "display", "sniff"},
     {"scores", "digests", "labels"},
     {"counts"},
@@ -20,7 +20,7 @@ FLOORS = (
     {"count_rows"},
     {"verdict", "ledger", "rundir"},
     {"rules", "gallery"},
-    {"result", "spec", "runfile", "picking"},
+    {"result", "spec", "runfile", "picking", "sources"},
     {
         "permutation",
         "manifest",
@@ -76,7 +76,7 @@ THIRD_PARTY = {
     "manifest": {"numpy"},
     "parts": {"numpy", "pyarrow"},
     "picking": {"numpy", "pyarrow"},
-    "resuming": {"numpy"},
+    "resuming": {"numpy", "pyarrow"},
     "showing": {"numpy", "torch", "PIL"},
     "render": {"numpy", "jinja2", "markupsafe", "PIL"},
     "inference": {"numpy", "torch"},

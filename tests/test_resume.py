@@ -45,14 +45,14 @@ class Samples:
     classes = ["class 0", "class 1", "class 2"]
 
     def __init__(self):
-        found = np.load(Path(__file__).parent / "test.npz")
-        self.x, self.y = found["x"], found["y"]
+        self.path = Path(__file__).parent / "test.npz"
 
     def __len__(self):
-        return len(self.y)
+        return 60
 
     def __getitem__(self, i):
-        return self.x[i], int(self.y[i])
+        found = np.load(self.path)
+        return found["x"][i], int(found["y"][i]), {"site": int(found["site"][i])}
 """
 
 
@@ -234,41 +234,27 @@ def test_damaged_parts_are_made_again(damage, which, long, evalkit, tmp_path):
 def test_data_that_only_reading_tells(long, evalkit, tmp_path):
     """A data set of the user's code: its finished samples are read again, without the model."""
     (long.path / "samples.py").write_text(SAMPLES)
-    changes = {"data": {"source": "factory", "path": "samples:Samples"}, "run__batch_size": 4}
-    long.write_spec(**changes)
+    changes = {"source": "factory", "path": "samples:Samples", "slices": ["site"]}
+    long.write_spec(data=changes, run__batch_size=4)
+    long.write_data(site=np.arange(60) % 2)
     spec, out = long.path / "eval.yaml", tmp_path / "out"
     assert evalkit("run", spec, "-o", tmp_path / "whole")[0] == 0
     stopped(long, evalkit, out, after=20)
     n_done = len(parts_in(out))
     kept = (long.path / "test.npz").read_bytes()
-    for change in (change_data_at(2), change_labels_at(2)):
-        change(long)
+    for name in ("x", "y", "site"):
+        arrays = dict(np.load(long.path / "test.npz"))
+        arrays[name][2] = (arrays[name][2] + 1) % 2
+        np.savez(long.path / "test.npz", **arrays)
         code, _, err = evalkit("run", spec, "--resume", "-o", out)
         assert (code, "samples from 0 on are not what they were" in err) == (4, True), err
         (long.path / "test.npz").write_bytes(kept)
-        long.x, long.y = np.load(long.path / "test.npz")["x"], np.load(long.path / "test.npz")["y"]
     (long.path / "calls").write_text("")
     assert evalkit("run", spec, "--resume", "-o", out)[0] == 0
     assert len(calls(long)) == 15 - n_done + LAYERS
     assert same(tmp_path / "whole", out)
     code, _, err = evalkit("run", spec, "-o", out)
     assert (code, "nothing changed" in err) == (0, False)
-
-
-def change_data_at(row):
-    def change(project):
-        project.x[row] += 1
-        project.write_data()
-
-    return change
-
-
-def change_labels_at(row):
-    def change(project):
-        project.y[row] = (project.y[row] + 1) % 3
-        project.write_data()
-
-    return change
 
 
 def test_without_resume_it_begins_anew(long, evalkit, tmp_path):

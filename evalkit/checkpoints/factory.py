@@ -9,6 +9,7 @@ import torch
 from evalkit.checkpoints.libraries import library_model
 from evalkit.checkpoints.library import built
 from evalkit.errors import ModelError, reason_of
+from evalkit.reads import noting
 from evalkit.usercode import find_object, import_path
 
 
@@ -25,12 +26,13 @@ def build_model(factory: str, args: Mapping[str, Any], *, base: Path) -> torch.n
     """
     library = library_model(factory, base=base)
     if library is not None:
-        return built(factory, library, args)
+        with noting("built"):
+            return built(factory, library, args)
     function = find_object(factory, base=base)
     if not callable(function):
         raise ModelError(f"{factory}: is {_kind(function)}, expected a callable that returns the model")
     try:
-        with import_path(base):
+        with import_path(base), noting("built"):
             model = function(**args)
     except (Exception, SystemExit) as error:
         raise ModelError(f"{factory}: raised {reason_of(error)}") from error

@@ -12,6 +12,7 @@ import torch
 from evalkit.checkpoints.loading import check_filled, check_finite
 from evalkit.checkpoints.reader import Checkpoint
 from evalkit.errors import CheckpointError, listed, reason_of
+from evalkit.reads import noting
 from evalkit.usercode import import_path
 
 
@@ -32,7 +33,7 @@ def load_trusted(checkpoint: Checkpoint, *, base: Path, weights: str | None = No
             hint="Name the model's code: --model module:callable",
         )
     try:
-        with import_path(base):
+        with import_path(base), noting("built"):
             found = torch.load(io.BytesIO(checkpoint.data), map_location="cpu", weights_only=False)
     except (Exception, SystemExit) as error:
         raise CheckpointError(

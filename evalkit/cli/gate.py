@@ -1,5 +1,6 @@
 """``evalkit gate``: judge a run again."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from evalkit.errors import InvalidRunError, OutputError
 from evalkit.gallery import read_gallery
 from evalkit.gates import Terms, plan_gates, stored_slices
 from evalkit.result import FILE_NAME, read_result
-from evalkit.rundir import DOCUMENTS, LEDGER, is_blessed, open_run_directory
+from evalkit.rundir import DOCUMENTS, LEDGER, RunDirectory, is_blessed, open_run_directory
 from evalkit.spec import SourceMap, check_comparable, load_gate_file
 
 
@@ -41,28 +42,36 @@ def command(
     debug: bool,  # noqa: ARG001 - read by the catcher
 ) -> int:
     """Judge the run in DIRECTORY from its documents; needs neither model nor torch."""
-    result = read_result(directory)
-    document = (directory / FILE_NAME).read_bytes()
-    file, source = (None, SourceMap(str(directory / FILE_NAME)))
-    if gate_file is not None:
-        file, source = load_gate_file(gate_file)
-    gates = stored_gates(result, directory, source) if file is None else file.gates
-    planned = plan_gates(gates, result.class_names, source, task=result.task, slices=stored_slices(result))
-    compare = stored_compare(result) if file is None or file.compare is None else file.compare
-    if on_changed_data is not None:
-        compare = compare.model_copy(update={"on_changed_data": on_changed_data})
-    if baseline is not None:
-        found = read_baseline(baseline, base=Path())
-    elif file is not None and gate_file is not None and file.baseline is not None:
-        found = read_baseline(file.baseline, base=gate_file.parent)
-    else:
-        found = stored_baseline(result, directory)
-        if found is None and result.valid and result.spec.get("baseline") != NO_BASELINE:
-            check_comparable(gates, source, hint="Say --baseline DIR")
-    terms = Terms(planned, compare, allow_same_model=allow_same_model, strict=strict)
-    verdict = judged(result, document, terms, found, ledger=directory / LEDGER)
-    judgement = rendered(result, verdict, read_gallery(directory))
-    failure = _write(directory, judgement.documents())
+    with ExitStack() as stack:
+        # Held from before the documents are read until the verdict is written: they belong together.
+        target, failure = _target(directory, stack)
+        result = read_result(directory)
+        document = (directory / FILE_NAME).read_bytes()
+        file, source = (None, SourceMap(str(directory / FILE_NAME)))
+        if gate_file is not None:
+            file, source = load_gate_file(gate_file)
+        gates = stored_gates(result, directory, source) if file is None else file.gates
+        slices = stored_slices(result)
+        planned = plan_gates(gates, result.class_names, source, task=result.task, slices=slices)
+        compare = stored_compare(result) if file is None or file.compare is None else file.compare
+        if on_changed_data is not None:
+            compare = compare.model_copy(update={"on_changed_data": on_changed_data})
+        if baseline is not None:
+            found = read_baseline(baseline, base=Path())
+        elif file is not None and gate_file is not None and file.baseline is not None:
+            found = read_baseline(file.baseline, base=gate_file.parent)
+        else:
+            found = stored_baseline(result, directory)
+            if found is None and result.valid and result.spec.get("baseline") != NO_BASELINE:
+                check_comparable(gates, source, hint="Say --baseline DIR")
+        terms = Terms(planned, compare, allow_same_model=allow_same_model, strict=strict)
+        verdict = judged(result, document, terms, found, ledger=directory / LEDGER)
+        judgement = rendered(result, verdict, read_gallery(directory))
+        if target is not None:
+            try:
+                target.publish(judgement.documents(), keep=DOCUMENTS)
+            except OutputError as error:
+                failure = error
     code = announce(result, judgement, directory, as_json=as_json, quiet=quiet, written=failure is None)
     if failure is not None and not is_blessed(directory):
         raise failure
@@ -71,13 +80,13 @@ def command(
     return finish(code, judgement.error)
 
 
-def _write(directory: Path, documents: dict[str, bytes | Path]) -> OutputError | None:
-    """Replace verdict and page together; a blessed run is judged and left as it is."""
+def _target(directory: Path, stack: ExitStack) -> tuple[RunDirectory | None, OutputError | None]:
+    """Hold the folder, where it can be written; a blessed run is judged and left as it is."""
     if is_blessed(directory):
-        return OutputError(f"{directory}: is a blessed baseline")
+        return None, OutputError(f"{directory}: is a blessed baseline")
+    if not (directory / FILE_NAME).exists():
+        return None, None  # reading it says why
     try:
-        with open_run_directory(directory) as target:
-            target.publish(documents, keep=DOCUMENTS)
+        return stack.enter_context(open_run_directory(directory)), None
     except OutputError as error:
-        return error
-    return None
+        return None, error

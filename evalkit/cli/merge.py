@@ -1,25 +1,33 @@
 """``evalkit merge``: put the shards of a run together."""
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from evalkit.cli.judging import announce, finish
 from evalkit.cli.publishing import Concluded, flipped_ids, measured, publish_evaluation
-from evalkit.cli.stored import stored_baseline, stored_compare
+from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
 from evalkit.concluding import conclude
-from evalkit.errors import OutputError
+from evalkit.errors import DocumentError, OutputError, reason_of
 from evalkit.gallery import GalleryRow
 from evalkit.gates import Terms, plan_gates, stored_slices
-from evalkit.merging import Merged, Shard, has_baseline, merged, read_shards
-from evalkit.parts import BASELINE
+from evalkit.merging import Shard, has_baseline, merged, read_shards
+from evalkit.parts import BASELINE, CANDIDATE
 from evalkit.picking import pick
 from evalkit.provenance import portable_path
-from evalkit.rundir import LEDGER, RunDirectory, open_run_directory
-from evalkit.spec import SourceMap, validate_gates
+from evalkit.result import EvalResult, check_rows
+from evalkit.rundir import LEDGER, PARTS, RUN, RunDirectory, open_run_directory
+from evalkit.spec import SourceMap
 from evalkit.verdict import Verdict
+
+_FOREIGN = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 
 
 @click.command("merge")
@@ -49,15 +57,15 @@ def command(
     found = read_shards(shards)
     with open_run_directory(output) as directory:
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        candidate = _concluded(merged(found), found[0], directory, words, started)
+        gathered = _Gathered(found, directory, {"command": words, "started": started})
+        candidate = gathered.concluded(CANDIDATE)
         result = candidate.evaluation.result
         baseline = stored_baseline(result, output)
         if has_baseline(found) and candidate.evaluation.failure is None:
-            baseline = measured(_concluded(merged(found, BASELINE), found[0], directory, words, started))
-        stored = result.spec.get("gates")
-        source = SourceMap(str(found[0].path / "run.json"))
+            baseline = measured(gathered.concluded(BASELINE))
+        source = SourceMap(str(found[0].path / RUN))
         gates = plan_gates(
-            validate_gates({"gates": stored}, source).gates if stored else (),
+            stored_gates(result, found[0].path, source) if result.spec.get("gates") else (),
             result.class_names,
             source,
             task=result.task,
@@ -70,23 +78,55 @@ def command(
                 return ()
             return pick(candidate.ledger, flipped_ids(verdict), candidate.evaluation.conflicting)[0]
 
-        judgement = publish_evaluation(
-            directory, candidate, terms, baseline, gallery, found[0].run.of_whole()
-        )
+        whole = found[0].run.of_whole(shard.run for shard in found)
+        judgement = publish_evaluation(directory, candidate, terms, baseline, gallery, whole)
+        if not (output / PARTS).is_symlink():
+            shutil.rmtree(output / PARTS, ignore_errors=True)  # of a run that was stopped there
     code = announce(result, judgement, output, as_json=as_json, quiet=quiet)
     return finish(code, candidate.evaluation.failure or judgement.error)
 
 
-def _concluded(
-    one: Merged, first: Shard, directory: RunDirectory, words: list[str], started: str
-) -> Concluded:
-    """Compute the numbers; what the first shard says of its machine is said of the run."""
-    provenance = dict(first.run.streams["candidate"]["provenance"])
-    for key in ("base", "specification"):
-        if isinstance(provenance.get(key), str):
-            path = first.path / Path(provenance[key]).expanduser()
-            provenance[key] = portable_path(path, base=directory.path)
-    provenance |= {"command": words, "started": started}
-    ledger = directory.temporary(LEDGER)
-    evaluation = conclude(one.described, one.parts, one.integrity, ledger=ledger, provenance=provenance)
-    return Concluded(evaluation, ledger)
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """Shards of one run, and where they are put together."""
+
+    shards: Sequence[Shard]
+    directory: RunDirectory
+    said: dict[str, Any]
+
+    def concluded(self, stream: str) -> Concluded:
+        """Compute the numbers of one model.
+
+        Shards may come from other machines, and from people who wrote them by hand: what evalkit did not
+        write is refused, whatever it provokes.
+        """
+        try:
+            one = merged(self.shards, stream)
+            ledger = self.directory.temporary(LEDGER)
+            evaluation = conclude(
+                one.described, one.parts, one.integrity, ledger=ledger, provenance=self._provenance()
+            )
+            content = evaluation.result.to_json()
+            check_rows(EvalResult.model_validate_json(content))
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            MemoryError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            text = f"{self.shards[0].path}: {RUN} is not what evalkit writes ({reason_of(error)})"
+            raise DocumentError(text) from error
+        return Concluded(evaluation, ledger)
+
+    def _provenance(self) -> dict[str, Any]:
+        """Say of the run what the first shard says of its machine."""
+        first = self.shards[0]
+        provenance = dict(first.run.streams[CANDIDATE]["provenance"])
+        for key in ("base", "specification"):
+            if isinstance(provenance.get(key), str):
+                path = first.path / Path(provenance[key]).expanduser()
+                provenance[key] = portable_path(path, base=self.directory.path)
+        return {**provenance, **self.said}

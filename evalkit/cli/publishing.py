@@ -54,10 +54,8 @@ def publish_evaluation(
     verdict = judged(evaluation.result, document, terms, baseline, ledger=ledger)
     parts: dict[str, bytes | Path] = {}
     rows: Sequence[GalleryRow] = ()
-    sums = {"result.json": sha256(document).hexdigest()}
     if evaluation.failure is None:
         parts[LEDGER] = ledger
-        sums[LEDGER] = digest_of(ledger)
         rows = gallery(verdict.verdict)
         if rows:
             shown = parts[GALLERY] = directory.temporary(GALLERY)
@@ -66,8 +64,10 @@ def publish_evaluation(
         if evaluation.bins.write(scores):
             parts["scores.npz"] = scores
     judgement = rendered(evaluation.result, verdict, rows)
+    parts |= {"result.json": document, **verdict.baseline}
+    sums = {name: _digest(content) for name, content in parts.items()}
     written = finished(run, sums) if complete else run
-    directory.publish({**parts, "result.json": document, **judgement.documents(), RUN: written.to_json()})
+    directory.publish({**parts, **judgement.documents(), RUN: written.to_json()})
     return judgement
 
 
@@ -90,6 +90,10 @@ def measured(found: Concluded) -> BaselineRun:
     if found.evaluation.failure is None:
         documents[BASELINE_LEDGER] = slim_ledger(found.ledger, scores=True)
     return BaselineRun(result, found.ledger, measured_name(result.spec), documents)
+
+
+def _digest(content: bytes | Path) -> str:
+    return digest_of(content) if isinstance(content, Path) else sha256(content).hexdigest()
 
 
 def digest_of(path: Path) -> str:

@@ -22,7 +22,7 @@ def known_run(directory: Path) -> RunFile | None:
     if not (directory / RUN).exists():
         return None
     try:
-        return RunFile.read(directory)
+        return RunFile.read_from(directory)
     except DocumentError:
         return None
 
@@ -38,7 +38,9 @@ def standing_result(directory: Path, known: RunFile | None, now: RunFile) -> Eva
     if known is None or not known.complete or known.repeated_by(now):
         return None
     try:
-        if any(digest_of(directory / name) != known.documents.get(name) for name in (FILE_NAME, LEDGER)):
+        if not {FILE_NAME, LEDGER} <= known.documents.keys() <= set(DOCUMENTS):
+            return None
+        if any(digest_of(directory / name) != digest for name, digest in known.documents.items()):
             return None
         result = read_result(directory)
     except (DocumentError, OSError):
@@ -48,7 +50,7 @@ def standing_result(directory: Path, known: RunFile | None, now: RunFile) -> Eva
 
 def shard_stands(directory: Path, known: RunFile, now: RunFile) -> bool:
     """Return whether a shard is there, as it would be made now."""
-    if not known.complete or known.repeated_by(now):
+    if not known.complete or known.repeated_by(now) or not known.streams:
         return False
     names = [name for stream in known.streams.values() for name in stream["parts"]]
     found = {

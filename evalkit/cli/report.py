@@ -1,5 +1,6 @@
 """``evalkit report``: render a run's report again, in whatever form."""
 
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from evalkit.render.pdf import print_pdf
 from evalkit.render.redact import Documents, redacted
 from evalkit.render.view import report_view
 from evalkit.result import FILE_NAME, read_result
-from evalkit.rundir import is_blessed, publish_file
+from evalkit.rundir import is_blessed, open_run_directory, publish_file
 from evalkit.verdict import read_verdict
 
 
@@ -43,15 +44,20 @@ def command(
     debug: bool,  # noqa: ARG001 - read by the catcher
 ) -> int:
     """Render the report of the run in DIRECTORY from its documents; needs neither model nor torch."""
-    result = read_result(directory)
-    digest = sha256((directory / FILE_NAME).read_bytes()).hexdigest()
-    verdict = read_verdict(directory, result_sha256=digest)
     if output is None and is_blessed(directory):
         raise OutputError(f"{directory}: is a blessed baseline", hint="Name another file with -o")
-    found = redacted(Documents(result, verdict, read_gallery(directory)), samples=samples, hash_ids=hash_ids)
-    page = output or directory / "report.html"
-    content = render_html(found.result, found.verdict, found.gallery, templates=templates)
-    publish_file(page, content)
+    with ExitStack() as stack:
+        if output is None and (directory / FILE_NAME).exists():
+            # Nobody may replace the documents between reading them and writing their page.
+            stack.enter_context(open_run_directory(directory))
+        result = read_result(directory)
+        digest = sha256((directory / FILE_NAME).read_bytes()).hexdigest()
+        verdict = read_verdict(directory, result_sha256=digest)
+        documents = Documents(result, verdict, read_gallery(directory))
+        found = redacted(documents, samples=samples, hash_ids=hash_ids)
+        page = output or directory / "report.html"
+        content = render_html(found.result, found.verdict, found.gallery, templates=templates)
+        publish_file(page, content)
     written = [page]
     if markdown is not None:
         publish_file(

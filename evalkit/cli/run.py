@@ -17,6 +17,7 @@ from evalkit.errors import SpecificationError
 from evalkit.gates import Terms, plan_gates
 from evalkit.gitref import PREFIX
 from evalkit.provenance import collect_provenance
+from evalkit.reads import forget
 from evalkit.rundir import LEDGER, open_run_directory, publish_file
 from evalkit.spec import BaselineCheckpoint, Loaded, load_specification
 from evalkit.usercode import import_path
@@ -81,11 +82,13 @@ def command(
     if resume and force:
         raise SpecificationError("--resume goes on and --force begins anew: one of the two")
     part, expected, imported = _shard(shard), None, frozenset(sys.modules)
+    forget()
     baseline = _baseline(loaded)
     with open_run_directory(output) as directory:
         from evalkit.cli.job import prepare_job  # noqa: PLC0415 - torch, not for --help
         from evalkit.cli.session import Session  # noqa: PLC0415
         from evalkit.opening import open_specification  # noqa: PLC0415
+        from evalkit.sources import Sources  # noqa: PLC0415
 
         number = None if expect is None else _expectation(expect, loaded)
         opened = open_specification(loaded, trusted=trust_checkpoint)
@@ -115,7 +118,7 @@ def command(
         )
         # What the model prints is no data of ours; a forward pass may import, too.
         with redirect_stdout(sys.stderr), import_path(loaded.base):
-            job = prepare_job(opened, older, limit=limit, shard=part, imported=imported)
+            job = prepare_job(opened, older, limit=limit, shard=part, sources=Sources(loaded.base, imported))
             if part != WHOLE:
                 session.shard(job)
                 return 0

@@ -14,13 +14,13 @@ from evalkit.cli.job import Job, concluded, measure_job, publish_shard
 from evalkit.cli.judging import Judgement
 from evalkit.cli.publishing import Concluded, flipped_ids, measured, publish_evaluation
 from evalkit.cli.repeating import age, judge_again, known_run, shard_stands, standing_result
-from evalkit.errors import InvalidRunError
+from evalkit.errors import EvalkitError, InvalidRunError, OutputError
 from evalkit.gallery import GalleryRow
 from evalkit.gates import Terms
 from evalkit.parts import BASELINE, CANDIDATE
 from evalkit.picking import pick
 from evalkit.result import EvalResult
-from evalkit.rundir import PARTS, RunDirectory
+from evalkit.rundir import PARTS, RUN, RunDirectory
 from evalkit.runfile import RunFile
 from evalkit.showing import are_images, shown
 from evalkit.verdict import Verdict
@@ -71,7 +71,7 @@ class Session:
             judgement = publish_evaluation(
                 self.directory, found, self.terms, baseline,
                 partial(self._gallery, job, found),
-                job.with_code(now), complete=not made.keep,
+                job.noted(made.now), complete=not made.keep,
             )  # fmt: skip
         return found.evaluation.result, judgement, failure
 
@@ -89,8 +89,9 @@ class Session:
         with self._attempt(job, known, now) as made:
             runs = measure_job(job, made, self.directory, quiet=self.quiet)
             failure = runs[CANDIDATE].failure
-            made.keep = failure is None or failure.check in _RESUMABLE
-            publish_shard(self.directory, job, now, runs, self.provenance)
+            made.keep = failure is not None and failure.check in _RESUMABLE
+            publish_shard(self.directory, job, made.now, runs, self.provenance)
+            made.keep = True
         self._tell(f"{of}: {len(job.share.samples)} samples in {path}; evalkit merge joins the shards")
 
     def _known(self) -> RunFile | None:
@@ -102,16 +103,21 @@ class Session:
         path, unfinished = self.directory.path, known is not None and not known.complete
         if unfinished and not self.resume:
             self._tell(f"{path}: begins anew; --resume goes on with a run that was stopped")
-        going_on = self.resume and unfinished
+        elif self.resume and known is None and (path / RUN).exists():
+            self._tell(f"{path}: {RUN} cannot be read; begins anew")
+        going_on, refused = self.resume and unfinished, False
         try:
             with attempt(path, now, streams=tuple(job.setups), resume=going_on) as made:
                 if made.n_damaged:
                     self._tell(f"{path}: {made.n_damaged} parts are torn or damaged, and are made again")
                 self._tell(f"preprocessing: {job.setup.model_facts['preprocessing']}")
                 yield made
+        except EvalkitError as error:
+            refused = not isinstance(error, (OutputError, InvalidRunError))
+            raise
         finally:
             left = known_run(path)
-            if left is not None and not left.complete and (path / PARTS).is_dir():
+            if left is not None and not left.complete and (path / PARTS).is_dir() and not refused:
                 tell(f"{path}: keeps what was done; the same command with --resume goes on")
 
     def _gallery(self, job: Job, found: Concluded, verdict: Verdict) -> Sequence[GalleryRow]:

@@ -6,6 +6,7 @@ from evalkit.datasets.preprocess import Preprocessing
 from evalkit.datasets.source import Source
 from evalkit.datasets.tables import Columns, open_table
 from evalkit.datasets.userdata import UserData, build_dataset, check_dataset, own_indices
+from evalkit.reads import noting
 from evalkit.spec import Loaded
 from evalkit.usercode import find_object, import_path
 
@@ -74,7 +75,7 @@ def open_source(loaded: Loaded, class_names: tuple[str, ...], preprocessing: Pre
 
 def _open_factory(loaded: Loaded, class_names: tuple[str, ...]) -> UserData:
     data = loaded.spec.data
-    with import_path(loaded.base):
+    with import_path(loaded.base), noting("built"):
         dataset = build_dataset(find_object(data.path, base=loaded.base), data.path)
     check_dataset(dataset, data.path)
     collate = find_object(data.collate, base=loaded.base) if data.collate else None

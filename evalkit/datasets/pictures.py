@@ -99,7 +99,8 @@ class Pictures:
         """Return a digest of the files' sizes and times."""
         digest = sha256()
         for _, state in self._states():
-            digest.update(b"gone\0" if state is None else f"{state.st_size}\0{state.st_mtime_ns}\0".encode())
+            known = () if state is None else (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+            digest.update(f"{known}\0".encode())
         return digest.hexdigest()
 
     def _states(self) -> Iterator[tuple[str, os.stat_result | None]]:

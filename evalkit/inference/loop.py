@@ -1,7 +1,7 @@
 """The loop: batches in, predictions out, each sample exactly once or no number at all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ from evalkit.decide import Decision
 from evalkit.digests import OrderFreeDigest, array_items, item_codes
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
 from evalkit.inference.batches import is_of_worker, moved, tensors_of
-from evalkit.inference.memory import OutOfMemoryError, in_halves, is_out_of_memory, some_of
+from evalkit.inference.memory import Fitting, OutOfMemoryError, in_halves, is_out_of_memory, some_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
 from evalkit.inference.prints import host_arrays
 from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch
 from evalkit.parts import Observed
+from evalkit.reads import noting
 
 Index = NDArray[np.int64]
 
@@ -47,6 +48,7 @@ class Predictor:
         device, dtype: Where the model is, and its floating type.
         exclude: Leave samples out that cannot be read; otherwise all of them are collected and refused.
         state: Filled on the way.
+        fitting: How many samples fit into memory at once.
     """
 
     model: Callable[..., object]
@@ -60,6 +62,7 @@ class Predictor:
     default_select: str | None = None
     valid: Index | None = None
     order: Index | None = None
+    fitting: Fitting = field(default_factory=Fitting)
 
     def take(self, position: int, batch: Batch) -> Taken | None:
         """Run the model over one batch; None where none of it can be used.
@@ -112,7 +115,7 @@ class Predictor:
             host = host_array(scores, n_samples=n_samples, n_classes=self.n_outputs, single=single)
             return host, dtype_name(scores.dtype)
 
-        pieces = in_halves(answer, len(index), position, self.state.halved)
+        pieces = in_halves(answer, len(index), position, fitting=self.fitting, halved=self.state.halved)
         outputs = pieces[0][0] if len(pieces) == 1 else np.concatenate([host for host, _ in pieces])
         check_finite(outputs, index)
         if decision.output == "probabilities":
@@ -165,7 +168,8 @@ def relabelled(
 
 def _forward(model: Callable[..., object], inputs: Inputs, position: int, index: Index) -> object:
     try:
-        return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+        with noting("run"):
+            return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
     except EvalkitError:
         raise
     except (Exception, SystemExit) as error:

@@ -1,6 +1,7 @@
 """Batches that do not fit in memory: noticed in any of torch's words for it, and cut in halves."""
 
 from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -23,8 +24,20 @@ class OutOfMemoryError(Exception):
     """A forward pass ran out of memory."""
 
 
+@dataclass(slots=True)
+class Fitting:
+    """How many samples fit into memory at once, as far as is known."""
+
+    largest: int | None = None
+
+
 def in_halves(
-    run: Callable[[slice], Answer], n_samples: int, position: int, halved: MutableMapping[int, int]
+    run: Callable[[slice], Answer],
+    n_samples: int,
+    position: int,
+    *,
+    fitting: Fitting,
+    halved: MutableMapping[int, int],
 ) -> list[Answer]:
     """Run over a batch, and over ever smaller cuts of it while memory runs out; later batches keep the size.
 
@@ -32,12 +45,13 @@ def in_halves(
         run: Answers some of the samples; nothing may be counted inside.
         n_samples: Of the batch.
         position: Of the batch.
+        fitting: What is known of earlier batches.
         halved: Takes the size that fitted, by batch.
 
     Raises:
         InvalidRunError: A single sample does not fit.
     """
-    size = min(n_samples, *halved.values()) if halved else n_samples
+    size = n_samples if fitting.largest is None else min(n_samples, fitting.largest)
     while True:
         try:
             return [run(cut) for cut in _cuts(n_samples, size)]
@@ -47,7 +61,7 @@ def in_halves(
                     f"memory ran out for a single sample of batch {position}: {error}", check="forward"
                 ) from error
         # Outside of the handler: the exception would keep what the failed pass allocated.
-        size = halved[position] = -(-size // 2)
+        size = halved[position] = fitting.largest = -(-size // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from evalkit.binned import ClassBins
@@ -19,6 +20,9 @@ from evalkit.parts.observed import Observed
 from evalkit.parts.rows import Part, PartFile, read_parts
 from evalkit.parts.seen import Seen
 from evalkit.samples import as_numpy, label_matrix
+
+# What a part of somebody else's making can provoke.
+_FOREIGN = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, pa.ArrowException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def join(parts: Sequence[PartFile], shape: Shape, integrity: IntegrityLog, *, le
         for file, part in zip(parts, read_parts(parts), strict=True):
             try:
                 joining.add(part)
-            except (KeyError, ValueError, TypeError, IndexError) as error:  # a part of somebody else's making
+            except _FOREIGN as error:  # a part of somebody else's making
                 text = f"{file.path}: is not what evalkit writes ({reason_of(error)})"
                 raise DocumentError(text) from error
             if part.rows is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -153,7 +153,9 @@ def read_part(file: PartFile) -> Part:
         raise DocumentError(f"{file.path}: is torn or damaged")
     try:
         return _part(pa.ipc.open_file(pa.BufferReader(content)).read_all())
-    except (pa.ArrowException, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        pa.ArrowException, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError,
+    ) as error:  # fmt: skip
         raise DocumentError(f"{file.path}: is not what evalkit writes ({reason_of(error)})") from error
 
 
@@ -162,14 +164,24 @@ def _part(table: pa.Table) -> Part:
     shown = [name for name in table.column_names if not name.startswith(_HIDDEN)]
     scores = [name for name in table.column_names if name.startswith(_SCORE)]
     empty = table.num_columns == 0
+    if not empty and (table.schema.field(_PRINT).type != pa.uint64() or table[_PRINT].null_count):
+        raise ValueError("prints are 64 bits a sample")
     return Part(
         Observed.from_json(state["observed"]),
-        {check: (status, detail) for check, (status, detail) in state["findings"].items() if check in CHECKS},
+        _findings(state["findings"]),
         bool(state["identified"]),
         None if empty else table.select(shown).replace_schema_metadata(None),
         np.zeros(0, np.uint64) if empty else table[_PRINT].to_numpy(),
         {int(name.removeprefix(_SCORE)): table[name].to_numpy() for name in scores},
     )
+
+
+def _findings(stated: Mapping[str, tuple[Status, str]]) -> Findings:
+    found = {check: (status, detail) for check, (status, detail) in stated.items()}
+    for check, (status, detail) in found.items():
+        if check not in CHECKS or status not in get_args(Status) or not isinstance(detail, str):
+            raise ValueError("findings of checks that there are not")
+    return found
 
 
 def read_parts(parts: Sequence[PartFile]) -> Iterator[Part]:
