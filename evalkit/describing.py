@@ -5,8 +5,9 @@ from typing import Any
 
 from evalkit.asking import asked_of
 from evalkit.assemble import Question, assemble
+from evalkit.classes import check_class_names
 from evalkit.decide import Decision
-from evalkit.errors import DocumentError, SpecificationError, reason_of
+from evalkit.errors import DocumentError, EvalkitError, SpecificationError, listed, reason_of
 from evalkit.findings import Findings
 from evalkit.integrity import IntegrityLog
 from evalkit.parts import Joined, Observed, Shape
@@ -15,6 +16,14 @@ from evalkit.result import EvalResult, Partial
 from evalkit.spec import MetricsSpec, SlicesSpec, SourceMap, validate_gates
 
 SHOWN_UNREADABLE = 100
+_STATED: dict[str, Any] = {
+    **dict.fromkeys(("name", "where", "parameters", "torch_version"), str),
+    **dict.fromkeys(("chosen_on", "weights"), (str, type(None))),
+    **dict.fromkeys(("spec", "model", "data", "run"), dict),
+    **dict.fromkeys(("exclude", "classes_assumed"), bool),
+    **dict.fromkeys(("memory", "n_available"), int),
+    **dict.fromkeys(("class_names", "decision", "averages"), list),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,7 @@ class Description:
         """
         try:
             stated = dict(found)
+            _check_types(stated)
             names, decision = tuple(stated.pop("class_names")), Decision(*stated.pop("decision"))
             name, assumed = stated.pop("name"), stated.pop("classes_assumed")
             spec, n_available = stated["spec"], stated["n_available"]
@@ -96,7 +106,7 @@ class Description:
             partial = None if n_samples == n_available else Partial(limit=n_samples, of=n_available)
             question = Question(name, asked, assumed)
             return cls(question=question, first=0, stop=n_samples, partial=partial, **stated)
-        except (KeyError, TypeError, ValueError, SpecificationError) as error:
+        except (KeyError, TypeError, ValueError, EvalkitError) as error:
             raise DocumentError(f"run.json: is not what evalkit writes ({reason_of(error)})") from error
 
     @property
@@ -109,6 +119,14 @@ class Description:
         """What parts are counted by."""
         asked = self.question.asked
         return Shape(asked.class_names, asked.decision, asked.binned, self.n_available)
+
+
+def _check_types(stated: dict[str, Any]) -> None:
+    """Raise ValueError where something is of another type than evalkit writes."""
+    odd = [name for name, kinds in _STATED.items() if not isinstance(stated[name], kinds)]
+    if odd or not all(isinstance(name, str) for name in stated["class_names"]):
+        raise ValueError(f"{listed(odd) or 'class_names'} of another type")
+    check_class_names(stated["class_names"], where="run.json")
 
 
 def record_warnings(

@@ -30,7 +30,7 @@ _LEVEL = 0.95
 COUNTED = ("wilson", "wilson-jaccard", "wilson-effective", "normal")
 # Facts that readers take apart; everything else in these blocks is only shown.
 _CONTAINERS: dict[str, dict[str, type]] = {
-    "spec": {"model": dict, "data": dict, "metrics": dict, "gates": list},
+    "spec": {"model": dict, "data": dict, "metrics": dict, "gates": list, "report": dict},
     "model": {"casts": dict, "not_read": list, "outside_prefix": list},
     "data": {
         "input_shape": list,
@@ -225,6 +225,10 @@ class EvalResult(BaseModel):
             for key, kind in keys.items():
                 if not isinstance(facts.get(key), (kind, type(None))):
                     raise ValueError(f"{block}.{key}: expected a {kind.__name__}")  # noqa: TRY004 - pydantic's
+        report = self.spec.get("report") or {}
+        for key, kind in (("document", dict), ("signoff", list)):
+            if not isinstance(report.get(key), (kind, type(None))):
+                raise ValueError(f"spec.report.{key}: expected a {kind.__name__}")  # noqa: TRY004
 
 
 def counts_fields(counts: ConfusionCounts) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from passes import document, measured, setup_of, shard_of, source_of
 from test_cli import IMPORTS
+from test_tasks import label_sets
+from toys import Project
 
 from evalkit.concluding import conclude
 from evalkit.errors import ChangedError, DataError, DocumentError
+from evalkit.integrity import IntegrityLog
 from evalkit.merging import merged, read_shards
+from evalkit.parts import join
 from evalkit.work import Share
 
 
@@ -273,6 +278,72 @@ def test_merging_what_is_no_shard(project, evalkit, digits_run, tmp_path):
     assert evalkit("merge", "-o", tmp_path / "m")[0] == 2
     assert evalkit("run", project.path / "eval.yaml", "--shard", "1/2", "-o", tmp_path / "s")[0] == 0
     assert evalkit("merge", tmp_path / "s", "-o", tmp_path / "s")[0] == 6
+
+
+def test_shards_of_label_sets(evalkit, tmp_path):
+    """The averages that a single run has without being asked."""
+    project = Project(tmp_path / "labels")
+    label_sets(project)
+    spec = project.write_spec(run__batch_size=16)
+    assert evalkit("run", spec, "-o", tmp_path / "whole")[0] == 0
+    for index in (1, 2):
+        assert evalkit("run", spec, "--shard", f"{index}/2", "-o", tmp_path / f"s{index}")[0] == 0
+    assert evalkit("merge", tmp_path / "s1", tmp_path / "s2", "-o", tmp_path / "merged")[0] == 0
+    assert same(tmp_path / "whole", tmp_path / "merged")
+
+
+def test_code_of_later_shards(three):
+    """A module that the first shard never imported: the others must agree, and the merged run knows it."""
+    for folder, digest in zip(three[1:], "ab", strict=True):
+        edit(folder, lambda run, digest=digest: run.update(code={"late.py": digest}))
+    with pytest.raises(ChangedError, match=r"s3: differs from the first shard in late\.py"):
+        read_shards(three)
+    edit(three[2], lambda run: run.update(code={"late.py": "a"}))
+    shards = read_shards(three)
+    assert shards[0].run.of_whole(shard.run for shard in shards).code == {"late.py": "a"}
+
+
+def test_a_threshold_that_was_chosen_on_the_samples_of_one_shard(tmp_path):
+    """The question is that of the whole data; a shard does not answer it."""
+    setup = setup_of(source_of(20))
+    first = measured(setup, tmp_path / "1", index=1, count=2)
+    digest = join(first.parts, first.describe().shape, IntegrityLog(), ledger=tmp_path / "x").data.hexdigest()
+    again = measured(replace(setup, chosen_on=digest), tmp_path / "2", index=1, count=2)
+    assert again.evaluation({}).failure is None
+
+
+ODD = [None, 3, -1, 1e300, "x", "\ud800", [], {}, {"a": 1}, [3], [[]], "~nouser/x", True, 10**15, 10**30]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_json_of_somebody_elses_making(seed, project, evalkit, tmp_path):
+    """Any value anywhere: merged, or refused with one line; never a crash, never a fortune of memory."""
+    project.write_spec(run__batch_size=16)
+    for index in (1, 2):
+        code = evalkit(
+            "run", project.path / "eval.yaml", "--shard", f"{index}/2", "-o", tmp_path / f"s{index}"
+        )[0]
+        assert code == 0
+    original = (tmp_path / "s1/run.json").read_text()
+    rng = np.random.default_rng(seed)
+    for _ in range(25):
+        found = json.loads(original)
+        paths = list(places(found))
+        *way, last = paths[rng.integers(len(paths))]
+        where = found
+        for key in way:
+            where = where[key]
+        where[last] = ODD[rng.integers(len(ODD))]
+        (tmp_path / "s1/run.json").write_text(json.dumps(found))
+        code, _, err = evalkit("merge", tmp_path / "s1", tmp_path / "s2", "-o", tmp_path / "m", "--quiet")
+        assert code in (0, 2, 4, 5), (way, last, where[last], err)
+
+
+def places(value, way=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in items:
+        yield (*way, key)
+        yield from places(child, (*way, key))
 
 
 def test_shards_of_two_models(project, evalkit, tmp_path):

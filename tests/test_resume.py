@@ -257,6 +257,78 @@ def test_data_that_only_reading_tells(long, evalkit, tmp_path):
     assert (code, "nothing changed" in err) == (0, False)
 
 
+LATE = COUNTING.replace(
+    "\n        return self.head(self.body(x))\n",
+    "\n        import late\n        return late.f(self.head(self.body(x)))\n",
+)
+
+
+def test_late_imports_are_known_when_a_run_goes_on(long, evalkit, tmp_path):
+    """A module that only the forward pass imports, changed while the run was stopped."""
+    long.write_model(LATE)
+    (long.path / "late.py").write_text("def f(x):\n    return x\n")
+    out = tmp_path / "out"
+    stopped(long, evalkit, out, after=20)
+    (long.path / "late.py").write_text("def f(x):\n    return -x\n")
+    code, _, err = evalkit("run", long.path / "eval.yaml", "--resume", "-o", out)
+    assert (code, "late.py" in err) == (4, True), err
+    assert "same command with --resume" not in err
+
+
+def test_the_first_samples_cannot_be_read(long, evalkit, tmp_path):
+    """The first ones that can be are asked about again, in an unbroken run and in one that goes on."""
+    (long.path / "samples.py").write_text(
+        SAMPLES.replace(
+            "        found = np.load",
+            "        if i < 10:\n            raise OSError('torn')\n        found = np.load",
+        )
+    )
+    long.write_data(site=np.arange(60) % 2)
+    data = {"source": "factory", "path": "samples:Samples", "on_unreadable": "exclude"}
+    long.write_spec(data=data, run__batch_size=4)
+    spec, out = long.path / "eval.yaml", tmp_path / "out"
+    assert evalkit("run", spec, "-o", tmp_path / "whole")[0] == 0
+    rows = json.loads((tmp_path / "whole/result.json").read_text())["integrity"]
+    assert {row["check"]: row["status"] for row in rows}["deterministic"] == "ok"
+    for after in (1, 14):
+        stopped(long, evalkit, out, after=after)
+        assert evalkit("run", spec, "--resume", "-o", out)[0] == 0
+        assert same(tmp_path / "whole", out)
+        (out / "result.json").write_text("{}")  # so that it is computed again
+    # A shard without a readable sample is a shard.
+    for index in (1, 2, 3, 4, 5):
+        code, _, err = evalkit("run", spec, "--shard", f"{index}/8", "-o", tmp_path / f"s{index}")
+        assert code == 0, err
+
+
+def test_what_is_in_the_folder_of_parts_is_not_ours(long, evalkit, tmp_path):
+    """A link to somebody else's files: refused, and nothing there is touched."""
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious.txt").write_text("years")
+    stopped(long, evalkit, out, after=20)
+    for path in (out / "parts").iterdir():
+        path.unlink()
+    (out / "parts").rmdir()
+    (out / "parts").symlink_to(victim)
+    for word in ("--resume", "--force"):
+        code, _, err = evalkit("run", long.path / "eval.yaml", word, "-o", out)
+        assert (code, "is no folder of evalkit's" in err) == (6, True), err
+    assert [path.name for path in victim.iterdir()] == ["precious.txt"]
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../../../../../../etc/passwd", "a\0b", "x" * 5000, ""])
+def test_odd_names_of_source_files(name, long, evalkit, tmp_path):
+    """A run.json of somebody else's names a device, or nothing that there is."""
+    out = tmp_path / "out"
+    assert evalkit("run", long.path / "eval.yaml", "-o", out)[0] == 0
+    found = json.loads((out / "run.json").read_text())
+    found["code"][name] = "0"
+    (out / "run.json").write_text(json.dumps(found))
+    code, _, err = evalkit("run", long.path / "eval.yaml", "-o", out)
+    assert (code, "nothing changed" in err) == (0, False), err
+
+
 def test_without_resume_it_begins_anew(long, evalkit, tmp_path):
     """And says what would have been; --resume without anything to go on with just runs."""
     spec, out = long.path / "eval.yaml", tmp_path / "out"
@@ -385,11 +457,68 @@ class TestUnchanged:
             code, _, err = evalkit("run", spec, "-o", out)
             assert (code, "nothing changed" in err) == (5, False)
 
+    def test_files_that_the_model_reads(self, long, evalkit, tmp_path):
+        """When it is built, and when it runs; by open, exec, or a loader of its own."""
+        long.write_model(
+            COUNTING.replace(
+                "        return self.head(self.body(x))\n",
+                "        sign = (FOLDER / 'sign.txt').read_text()\n        return float(sign) * self.head(self.body(x))\n",
+            )
+            + "exec((FOLDER / 'more.py').read_text())\nimport json\nSCALE = json.loads((FOLDER / 'scale.json').read_text())\n"
+        )
+        for name, content in {"sign.txt": "1", "more.py": "X = 1", "scale.json": "1"}.items():
+            (long.path / name).write_text(content)
+        spec, out = long.path / "eval.yaml", tmp_path / "out"
+        assert evalkit("run", spec, "-o", out)[0] == 0
+        for name in ("sign.txt", "more.py", "scale.json"):
+            assert "nothing changed" in evalkit("run", spec, "-o", out)[2]
+            (long.path / name).write_text((long.path / name).read_text() + " ")
+            assert "nothing changed" not in evalkit("run", spec, "-o", out)[2], name
+
+    def test_code_that_is_edited_while_it_runs(self, long, evalkit, tmp_path, monkeypatch):
+        """What was imported is what counts, not what the file says in the end."""
+        from evalkit import running
+
+        take, out, spec = running.Run.take, tmp_path / "out", long.path / "eval.yaml"
+
+        def take_and_edit(run, position, batch):
+            (long.path / "model.py").write_text(COUNTING + "\n# edited\n")
+            take(run, position, batch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(running.Run, "take", take_and_edit)
+            assert evalkit("run", spec, "-o", out)[0] == 0
+        assert "nothing changed" not in evalkit("run", spec, "-o", out)[2]
+        assert "nothing changed" in evalkit("run", spec, "-o", out)[2]
+
+    def test_a_model_that_is_meant_to_be_random(self, long, evalkit, tmp_path):
+        """Another run may give other numbers."""
+        long.write_spec(run={"batch_size": 4, "stochastic": True})
+        for _ in range(2):
+            code, _, err = evalkit("run", long.path / "eval.yaml", "-o", tmp_path / "out")
+            assert (code, "nothing changed" in err) == (0, False)
+
+    @pytest.mark.parametrize(
+        "name", ["baseline-result.json", "baseline-predictions.parquet", "gallery.parquet"]
+    )
+    @pytest.mark.parametrize("damage", ["edited", "gone"])
+    def test_every_document_counts(self, name, damage, long, evalkit, tmp_path):
+        """Also of the baseline that was measured beside."""
+        long.save({**long.model.state_dict(), "head.bias": torch.zeros(3)}, "old.pt")
+        gates = [{"metric": "accuracy", "max_drop": 0.9}]
+        long.write_spec(run__batch_size=4, baseline={"checkpoint": "old.pt"}, gates=gates)
+        spec, out = long.path / "eval.yaml", tmp_path / "out"
+        assert evalkit("run", spec, "-o", out)[0] == 0
+        assert "nothing changed" in evalkit("run", spec, "-o", out)[2]
+        content = (out / name).read_bytes()
+        (out / name).unlink() if damage == "gone" else (out / name).write_bytes(content + b" ")
+        code, _, err = evalkit("run", spec, "-o", out)
+        assert (code, "nothing changed" in err) == (0, False)
+        assert (out / name).read_bytes() == content or name == "baseline-result.json"
+
     def test_code_that_is_imported_late(self, long, evalkit, tmp_path):
         """A module that the forward pass imports counts as well."""
-        late = "\n        import late\n        return late.f(self.head(self.body(x)))\n"
-        source = COUNTING.replace("\n        return self.head(self.body(x))\n", late)
-        long.write_model(source)
+        long.write_model(LATE)
         (long.path / "late.py").write_text("def f(x):\n    return x\n")
         spec, out = long.path / "eval.yaml", tmp_path / "out"
         assert evalkit("run", spec, "-o", out)[0] == 0

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evalkit.baselines import BaselineRun, kept_baseline, read_baseline
-from evalkit.errors import SpecificationError
+from evalkit.errors import DocumentError, SpecificationError
 from evalkit.result import EvalResult
 from evalkit.spec import CompareSpec, GateSpec, SourceMap, validate_gates
 
@@ -18,7 +18,10 @@ def stored_gates(result: EvalResult, directory: Path, source: SourceMap) -> tupl
 def stored_compare(result: EvalResult) -> CompareSpec:
     """Return what the specification says of changed data."""
     stored = result.spec.get("compare")
-    return CompareSpec.model_validate(stored) if isinstance(stored, dict) else CompareSpec()
+    try:
+        return CompareSpec.model_validate(stored) if isinstance(stored, dict) else CompareSpec()
+    except ValueError as error:
+        raise DocumentError(f"spec.compare: {str(error).splitlines()[0]}") from error
 
 
 def stored_baseline(result: EvalResult, directory: Path) -> BaselineRun | None:
