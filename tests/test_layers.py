@@ -102,6 +102,7 @@ THIRD_PARTY = {
 }
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in SOURCES}
 
 
 def room_of(path: Path) -> str:
@@ -138,7 +139,7 @@ def test_imports_point_down(path):
     if room in {"__init__", "__main__"}:
         return
     assert room in LEVEL, f"{room} stands on no floor"
-    assert violations(room, ast.parse(path.read_text())) == []
+    assert violations(room, TREES[path]) == []
 
 
 def test_every_floor_is_built():

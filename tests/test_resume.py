@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 
 import numpy as np
@@ -59,6 +60,7 @@ class Samples:
 @pytest.fixture(autouse=True)
 def parts_of_one_batch(monkeypatch):
     """Every batch is worth a part, however fast."""
+    monkeypatch.delitem(sys.modules, "late", raising=False)  # of another test in this process
     monkeypatch.setattr("evalkit.running.PART_SECONDS", 0)
     monkeypatch.setattr("evalkit.running.LOST_SHARE", 0)
     monkeypatch.setattr("evalkit.running.CHECK_SHARE", float("inf"))
