@@ -167,7 +167,7 @@ def test_only_the_command_line_prints_and_reads_the_clock(path):
     """Everything below the top floor is a function of its arguments."""
     if room_of(path) in {"cli", "api", "__main__"}:
         return
-    tree = ast.parse(path.read_text())
+    tree = TREES[path]
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert not calls & {"print", "time.time", "time.perf_counter", "datetime.now", "sys.exit", "os.getenv"}
 
@@ -176,7 +176,7 @@ def test_one_place_runs_a_checkpoints_code():
     """torch.load stands where --trust-checkpoint leads, once; pickle and its kin nowhere."""
     places = []
     for path in SOURCES:
-        tree = ast.parse(path.read_text())
+        tree = TREES[path]
         called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
         assert not set(called) & {"pickle.load", "pickle.loads", "torch.jit.load", "eval", "exec"}
         places += [path.name] * called.count("torch.load")

@@ -1,7 +1,7 @@
 """AUC and average precision of each class, and their averages."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +55,7 @@ class Rankings:
         self.clusters = clusters
         self.n_classes = n_classes
         self._found: dict[int, _OfClass | None] = {}
-        self._influence: dict[int, Floats] = {}
-        # The mean of AUCs needs every class's influences once more; few enough are kept.
-        self._keeps_influences = len(samples) * n_classes <= _MAX_INFLUENCES
+        self._total: dict[str, Floats] = {}
 
     def number(self, slug: str, k: int) -> Number:
         """Return one class's value."""
@@ -70,18 +68,16 @@ class Rankings:
         if len(classes) < self.n_classes:
             return Number(math.nan, "scores_not_stored")
         found = [one.estimates[slug] for one in classes]
-        support = np.array([one.n_positives for one in classes], float)
         defined = np.array([one.undefined is None for one in found])
-        weights = np.where(defined, support if kind == "weighted" else 1.0, 0.0)
-        if not weights.sum():
+        weights = _weights(classes, slug, kind)
+        if weights is None:
             return Number(math.nan, "no_defined_class")
-        weights = weights / weights.sum()
         value = sum(weight * one.value for weight, one in zip(weights, found, strict=True) if weight)
         exact = self.samples.scores is not None
         bound = None if exact else float(sum(w * one.bound for w, one in zip(weights, found, strict=True)))
         bounds, reason = None, "no_closed_form"
         if slug == "roc_auc":
-            bounds, reason = self._mean_auc_interval(float(value), weights)
+            bounds, reason = self._mean_auc_interval(float(value), kind, classes)
         method = "delong" + ("" if self.clusters is None else "-clustered")
         return Number(float(value), None, bounds, method, reason, n_classes=int(defined.sum()), bound=bound)
 
@@ -110,13 +106,21 @@ class Rankings:
 
     def influence(self, k: int) -> Floats:
         """Return each sample's influence on a class's AUC."""
-        if k in self._influence:
-            return self._influence[k]
         assert self.samples.scores is not None
-        found = auc_influence(self.samples.positive(k), self.samples.scores[:, k])[1]
-        if self._keeps_influences:
-            self._influence[k] = found
-        return found
+        return auc_influence(self.samples.positive(k), self.samples.scores[:, k])[1]
+
+    def _totals(self, classes: Sequence[_OfClass]) -> dict[str, Floats]:
+        """Return each sample's influence on the means of AUCs; one class's influences are held at a time."""
+        if not self._total:
+            kinds = {kind: _weights(classes, "roc_auc", kind) for kind in ("macro", "weighted")}
+            self._total = {kind: np.zeros(len(self.samples)) for kind in kinds}
+            for k in range(self.n_classes):
+                shares = {kind: weights[k] for kind, weights in kinds.items() if weights is not None}
+                found = self.influence(k) if any(shares.values()) else None
+                for kind, share in shares.items():
+                    if found is not None and share:
+                        self._total[kind] += share * found
+        return self._total
 
     def _auc_interval(self, k: int, ranked: Ranked, value: float) -> tuple[Bounds | None, str, str]:
         if self.clusters is None:
@@ -129,16 +133,15 @@ class Rankings:
         variance = max(variance, delong_variance(ranked))
         return (*self._normal(value, variance, n_clusters), "zero_variance")
 
-    def _mean_auc_interval(self, value: float, weights: Floats) -> tuple[Bounds | None, str]:
+    def _mean_auc_interval(
+        self, value: float, kind: str, classes: Sequence[_OfClass]
+    ) -> tuple[Bounds | None, str]:
         if self.samples.scores is None:
             return None, "binned"
         n = len(self.samples)
-        if not self._keeps_influences:
+        if n * self.n_classes > _MAX_INFLUENCES:
             return None, "too_large"
-        total = np.zeros(n)
-        for k, weight in enumerate(weights.tolist()):
-            if weight:
-                total += weight * self.influence(k)
+        total = self._totals(classes)[kind]
         variance, n_clusters = float((total**2).sum()) / n**2, None
         if self.clusters is not None:
             clustered, n_clusters = clustered_variance(total / n, self.clusters)
@@ -175,3 +178,11 @@ class Rankings:
         quantile = normal_quantile(level) if n_clusters is None else t_quantile(level, n_clusters - 1)
         half = quantile * math.sqrt(variance)
         return (max(value - half, 0.0), min(value + half, 1.0)), method
+
+
+def _weights(classes: Sequence[_OfClass], slug: str, kind: str) -> Floats | None:
+    """Return each class's share of a mean over those whose value is defined; None where there is none."""
+    support = np.array([one.n_positives for one in classes], float)
+    defined = np.array([one.estimates[slug].undefined is None for one in classes])
+    weights = np.where(defined, support if kind == "weighted" else 1.0, 0.0)
+    return weights / weights.sum() if weights.sum() else None
