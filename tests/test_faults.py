@@ -167,7 +167,7 @@ def test_fifty_kills(project, evalkit, tmp_path):
     assert same(tmp_path / "whole", tmp_path / "out")
 
 
-def test_two_runs_into_one_folder(project, tmp_path):
+def test_two_runs_into_one_folder(project, evalkit, tmp_path):
     """The second is refused while the first one writes, and the folder is the first one's."""
     command = [
         sys.executable,
@@ -178,7 +178,7 @@ def test_two_runs_into_one_folder(project, tmp_path):
         "-o",
         str(tmp_path / "out"),
     ]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "out")[0] == 0
     before = contents(tmp_path / "out")
     project.write_model(SPIN)
     project.save(
@@ -303,10 +303,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="the system limits no file sizes")
-def test_files_that_may_not_grow(project, process, tmp_path):
+def test_files_that_may_not_grow(project, evalkit, tmp_path):
     """The page is larger than the limit: exit 6, and the report of before."""
     out = tmp_path / "out"
-    assert process("run", project.path / "eval.yaml", "-o", out).returncode == 0
+    assert evalkit("run", project.path / "eval.yaml", "-o", out)[0] == 0
     before = contents(out)
     change_weights(project)
     done = subprocess.run(
