@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Side by side, each test process has one thread: several would wait for each other on the same cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 from toys import Project

@@ -322,7 +322,7 @@ ODD = {
     "narrow and ASCII": {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "20", "NO_COLOR": "1"},
     "seed, threads and clock": {
         "PYTHONHASHSEED": "7",
-        "OMP_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "2",
         "SOURCE_DATE_EPOCH": "0",
         "TZ": "Pacific/Kiritimati",
     },
