@@ -1,7 +1,7 @@
 """The trunk: a model and data become one EvalResult and a ledger, whichever door they came through."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 import torch
@@ -93,10 +93,10 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
         loaded = iterate_batches(
             setup.source, batches, workers=setup.workers, timeout=setup.worker_timeout, numbers=to_do
         )
-        stream = first.reading(loaded)
         progress(n_done, len(share.samples))
-        with first.watching_workers():
-            for position, batch in zip(to_do, stream, strict=False):
+        # Closed here and now: the error that makes a run invalid would keep the workers as long as itself.
+        with first.watching_workers(), closing(loaded):
+            for position, batch in zip(to_do, first.reading(loaded), strict=False):
                 if first.part_is_due or first.next_position not in (None, position):
                     _cut(runs)
                 for run in others:  # each its own inputs: a forward pass may change them in place

@@ -1,7 +1,7 @@
 """The one global list of batches: consecutive positions, every one exactly once."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,8 @@ def iterate_batches(
     workers: int,
     timeout: float = 0,
     numbers: Sequence[int] | None = None,
-) -> Iterator[Batch]:
-    """Yield the batches in order.
+) -> Generator[Batch, None, None]:
+    """Yield the batches in order; close the generator to end its workers.
 
     Args:
         source: The samples.
