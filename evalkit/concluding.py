@@ -13,7 +13,7 @@ from evalkit.integrity import IntegrityLog
 from evalkit.parts import Joined, Observed, PartFile, Unreadable, join
 from evalkit.parts.repeats import Repeats, find_repeats
 from evalkit.result import EvalResult
-from evalkit.samples import Samples, read_samples
+from evalkit.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,7 @@ def conclude(
     repeats = find_repeats(joined.prints, ledger)
     record_warnings(described, joined, repeats, integrity)
 
-    def samples() -> Samples:
-        return _samples(described, joined, ledger)
-
-    found = find(described.question.asked, joined.counts, samples)
+    found = find(described.question.asked, joined.counts, lambda: _stored(described, joined, ledger))
     written = document(
         described, joined.observed, joined, found,
         repeats=repeats, integrity=integrity, provenance=provenance,
@@ -115,14 +112,14 @@ def lost(unreadable: Sequence[Unreadable], n_samples: int) -> DataError:
     )
 
 
-def _samples(described: Description, joined: Joined, ledger: Path) -> Samples:
-    """Read what the run wrote down."""
+def _stored(described: Description, joined: Joined, ledger: Path) -> Stored:
+    """Say where the run wrote its samples down."""
     asked = described.question.asked
-    return read_samples(
+    return Stored(
         ledger,
-        task=asked.measures.task,
-        n_classes=len(asked.class_names),
-        attributes=asked.grouping.columns,
-        memory=described.memory,
-        bins=joined.bins.result(),
+        asked.measures.task,
+        len(asked.class_names),
+        asked.grouping.columns,
+        described.memory,
+        joined.bins.result(),
     )

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from evalkit.metrics.calibration import Reliability, reliability
 from evalkit.metrics.ranking import Ranked, operating_points, pr_curve, roc_curve, threshold_table
-from evalkit.samples import Samples
-from evalkit.score_rows import confidences
+from evalkit.score_rows import ScoreStates
 
 MAX_CLASSES = 12
 _POINTS = 100
@@ -18,7 +17,7 @@ _TARGET = 0.9
 
 
 def curves(
-    samples: Samples,
+    states: ScoreStates,
     class_names: Sequence[str],
     *,
     positive: int | None,
@@ -27,31 +26,30 @@ def curves(
     """Return ROC and precision-recall curves of up to 12 classes; of a binary task also its thresholds.
 
     Args:
-        samples: What every sample gave.
+        states: What is known of the scores.
         class_names: In output order.
         positive: The index of the positive class of a binary task.
         cost: ``cost[i][j]`` of true class i taken for j.
     """
     if positive is not None:
-        ranked = samples.ranked(positive)
-        return {} if ranked is None else {**_curve(ranked), **_thresholds(ranked, samples, positive, cost)}
+        ranked = states.ranked(positive)
+        return {} if ranked is None else {**_curve(ranked), **_thresholds(ranked, states, positive, cost)}
     if len(class_names) > MAX_CLASSES:
         return {}
-    values = _values(samples, (samples.ranked(k) for k in range(len(class_names))))
+    values = _values(states, (states.ranked(k) for k in range(len(class_names))))
     by_class = {}
     for k, name in enumerate(class_names):
-        ranked = samples.ranked(k)  # one at a time: each may be as long as the samples
+        ranked = states.ranked(k)  # one at a time: each may be as long as the samples
         if ranked is not None:
             by_class[name] = {**_curve(ranked), "thresholds": _table_of(ranked, values)}
     return {"by_class": by_class} if by_class else {}
 
 
-def calibration_tables(samples: Samples, positive: int | None) -> dict[str, Any]:
+def calibration_tables(states: ScoreStates) -> dict[str, Any]:
     """Return confidence against share right, in bins of equal mass and of equal width."""
-    found = None if samples.y_true.ndim == 2 else confidences(samples, positive)  # noqa: PLR2004
-    if found is None:
+    if states.confidences is None:
         return {}
-    return {scheme: _table(reliability(*found, scheme=scheme)) for scheme in ("mass", "width")}
+    return {scheme: _table(reliability(states.confidences, scheme=scheme)) for scheme in ("mass", "width")}
 
 
 def _curve(ranked: Ranked) -> dict[str, Any]:
@@ -63,10 +61,10 @@ def _curve(ranked: Ranked) -> dict[str, Any]:
 
 
 def _thresholds(
-    ranked: Ranked, samples: Samples, positive: int, cost: tuple[tuple[float, ...], ...] | None
+    ranked: Ranked, states: ScoreStates, positive: int, cost: tuple[tuple[float, ...], ...] | None
 ) -> dict[str, Any]:
     """Count over thresholds, and at those that are best on these very samples: optimistic, and marked so."""
-    values = _values(samples, [ranked])
+    values = _values(states, [ranked])
     extra = None
     if cost is not None:
         negative = 1 - positive
@@ -81,9 +79,9 @@ def _thresholds(
     }
 
 
-def _values(samples: Samples, found: Iterable[Ranked | None]) -> NDArray[np.float64]:
+def _values(states: ScoreStates, found: Iterable[Ranked | None]) -> NDArray[np.float64]:
     """Return thresholds to count over: of probabilities the same for everybody, of scores by their spread."""
-    if samples.probable:
+    if states.probable:
         return np.linspace(0, 1, _THRESHOLDS)
     scores = [ranked.scores for ranked in found if ranked is not None]
     if not scores:

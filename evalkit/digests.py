@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.codes import Codes, Texts, mixed, text_codes
+
 _MODULUS = 1 << 64
 _KEY = b"evalkit.digest/1"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderFreeDigest:
-    """A multiset hash: two keyed 64-bit hashes of each item, each summed modulo 2**64.
+    """A multiset hash: two 64-bit hashes of each item, each summed modulo 2**64.
 
-    The two are the halves of one keyed 128-bit BLAKE2b. Sums commute, so parts merge by ``+`` in any order;
-    unlike an exclusive or, an item that occurs twice does not vanish.
+    Of inputs the two are the halves of one keyed 128-bit BLAKE2b, of ids and labels those of ``codes``. Sums
+    commute, so parts merge by ``+`` in any order; unlike an exclusive or, an item that occurs twice does not
+    vanish.
     """
 
     first: int = 0
@@ -66,7 +69,6 @@ class DataDigest:
     """
 
     def __init__(self, class_names: Sequence[str]) -> None:
-        self._names = list(class_names)
         ranks = {name: rank for rank, name in enumerate(sorted(class_names))}
         # The smallest type that holds every rank, little-endian on every machine.
         kind = np.min_scalar_type(max(len(ranks) - 1, 0)).newbyteorder("<")
@@ -76,24 +78,28 @@ class DataDigest:
         self._header = _names_bytes(sorted(class_names))
         self._positional = hashlib.sha256(self._header)
         self._named = OrderFreeDigest()
+        self._codes = mixed(text_codes(Texts.of(class_names)))
 
-    def add(self, y_true: NDArray[Any], ids: Sequence[str] | None) -> None:
+    def add(self, y_true: NDArray[Any], ids: Sequence[str] | Texts | None) -> None:
         """Take class indices (n,), or label sets (n, L), and the ids of the samples, where they have any."""
         several = y_true.ndim == 2  # noqa: PLR2004 - (n, L)
         if ids is None:
             ranked = np.packbits(y_true[:, self._order], axis=1) if several else self._ranked(y_true)
             self._positional.update(np.ascontiguousarray(ranked).data)
         else:
-            labels = self._label_sets(y_true) if several else [self._names[k] for k in y_true.tolist()]
-            self._named += OrderFreeDigest.of(_names_bytes(pair) for pair in zip(ids, labels, strict=True))
+            named = text_codes(ids if isinstance(ids, Texts) else Texts.of(ids))
+            self._add_codes(self._of_sets(y_true) if several else self._codes[:, y_true], named)
+
+    def _add_codes(self, labels: Codes, named: Codes) -> None:
+        """Take samples by the codes of their labels and ids, each of shape (2, n)."""
+        self._named += OrderFreeDigest.of_codes(mixed(labels + named).T)
 
     def _ranked(self, y_true: NDArray[Any]) -> NDArray[Any]:
         return y_true.astype(self._ranks.dtype, copy=False) if self.in_order else self._ranks.take(y_true)
 
-    def _label_sets(self, y_true: NDArray[Any]) -> list[str]:
-        """Name the labels of each sample, sorted; the length before each keeps them apart."""
-        sets = [sorted(self._names[k] for k in np.flatnonzero(row).tolist()) for row in y_true]
-        return [_names_bytes(labels).decode("latin-1") for labels in sets]
+    def _of_sets(self, y_true: NDArray[np.bool_]) -> Codes:
+        """Return a code for each set of labels, whatever their order."""
+        return mixed(self._codes @ y_true.T.astype(np.uint64))
 
     def hexdigest(self) -> str:
         """Return 64 hexadecimal digits."""

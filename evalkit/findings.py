@@ -1,7 +1,7 @@
 """From counts and per-sample values to every number of a document, the same for every door."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from evalkit.result import SliceRow, counts_fields
 from evalkit.rows import Column, Measures, MetricRow
 from evalkit.sample_rows import sample_columns
 from evalkit.samples import Samples
-from evalkit.score_rows import score_columns
+from evalkit.score_rows import ScoreStates, score_columns
 from evalkit.slices import Sliced, slice_rows
+from evalkit.stored import Counted, Stored
 from evalkit.uncertainty import BySample, Sampling
 
 
@@ -47,6 +48,12 @@ class Asked:
     def by_sample(self) -> bool:
         """Whether counts alone are not enough."""
         return self.scored or bool(self.grouping.columns) or self.measures.task == "multilabel"
+
+    @property
+    def each_sample(self) -> bool:
+        """Whether samples must be held, however many: where they hang together, or are label sets."""
+        grouping = self.grouping
+        return bool(grouping.cluster or grouping.unit) or self.measures.task == "multilabel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,51 +100,85 @@ class Findings:
         }
 
 
-def find(asked: Asked, counts: ConfusionCounts, read: Callable[[], Samples]) -> Findings:
+def find(asked: Asked, counts: ConfusionCounts, read: Callable[[], Samples | Stored | Counted]) -> Findings:
     """Compute everything.
 
     Args:
         asked: What.
         counts: Of all samples.
-        read: Gives the samples; called only where counts are not enough.
+        read: Gives the samples, or where they are; called only where counts are not enough.
     """
     if not asked.by_sample:
-        columns = tuple(count_columns(counts.matrix[None], asked.measures))
-        return Findings(counts, columns, asked.class_names, asked.measures.level)
-    samples = read()
+        return _of_counts(asked, counts)
+    found = read()
+    if isinstance(found, Counted):
+        return _of_counts(asked, counts, found)
+    if isinstance(found, Stored):
+        if not (asked.each_sample or found.fits()):
+            states = found.states(asked.decision.positive) if asked.scored else None
+            return _of_counts(asked, counts, found, states)
+        found = found.held()
     if asked.grouping.unit is not None:
-        samples = combine(samples, *asked.grouping.unit, asked.decision)
-        counts = _counted(samples, asked)
-    return _of_samples(asked, counts, samples)
+        found = combine(found, *asked.grouping.unit, asked.decision)
+        counts = _counted(found, asked)
+    return _of_samples(asked, counts, found)
+
+
+def _of_counts(
+    asked: Asked,
+    counts: ConfusionCounts,
+    stored: Stored | Counted | None = None,
+    states: ScoreStates | None = None,
+) -> Findings:
+    """Compute everything of samples that are not held: from their counts, and the sums of their scores."""
+    columns = list(count_columns(counts.matrix[None], asked.measures))
+    slices: Any = ((), ())
+    if stored is not None:
+        slices = slice_rows(_sliced(asked, counts), counts.matrix, stored.cells, asked.grouping.slices)
+    return _findings(asked, counts, columns, slices, states)
 
 
 def _of_samples(asked: Asked, counts: ConfusionCounts, samples: Samples) -> Findings:
     measures, positive = asked.measures, asked.decision.positive
     clusters = _clusters(asked.grouping, samples)
-    sampling = _sampling(counts, samples, clusters)
-    members = members_of(margins_of(counts.matrix, measures.task), measures)
+    sampling, sliced = _sampling(counts, samples, clusters), _sliced(asked, counts)
     columns = [
-        *count_columns(counts.matrix[None], measures, members=members, sampling=sampling),
+        *count_columns(counts.matrix[None], measures, members=sliced.members, sampling=sampling),
         *sample_columns(samples, measures, clusters=clusters),
     ]
-    if samples.scored:
-        size = len(asked.class_names)
-        columns += score_columns(samples, measures, size, positive=positive, clusters=clusters)
-    sliced = Sliced(asked.class_names, measures, members, asked.slice_classes)
-    slices, rows = slice_rows(sliced, counts.matrix, samples, asked.grouping.slices, clusters)
-    return Findings(
-        counts,
-        tuple(_ordered(columns)),
-        asked.class_names,
-        measures.level,
-        tuple(rows),
-        slices,
-        curves(samples, asked.class_names, positive=positive, cost=measures.cost),
-        calibration_tables(samples, positive),
-    )
+    states = ScoreStates.of(samples, len(asked.class_names), positive) if samples.scored else None
+    slices = slice_rows(sliced, counts.matrix, lambda _: samples, asked.grouping.slices, clusters)
+    return _findings(asked, counts, columns, slices, states, clusters)
 
 
-def _ordered(columns: list[Column]) -> list[Column]:
+def _sliced(asked: Asked, counts: ConfusionCounts) -> Sliced:
+    members = members_of(margins_of(counts.matrix, asked.measures.task), asked.measures)
+    return Sliced(asked.class_names, asked.measures, members, asked.slice_classes)
+
+
+def _findings(
+    asked: Asked,
+    counts: ConfusionCounts,
+    columns: Sequence[Column],
+    slices: tuple[Sequence[SliceRow], Sequence[MetricRow]],
+    states: ScoreStates | None,
+    clusters: NDArray[np.int64] | None = None,
+) -> Findings:
+    """Put the columns of counts and those of scores together."""
+    measures, positive, names = asked.measures, asked.decision.positive, asked.class_names
+    found = Findings(counts, tuple(columns), names, measures.level, tuple(slices[1]), tuple(slices[0]))
+    if states is not None:
+        of_scores = score_columns(states, measures, len(names), positive=positive, clusters=clusters)
+        found = replace(
+            found,
+            columns=(*columns, *of_scores),
+            curves=curves(states, names, positive=positive, cost=measures.cost),
+            calibration=calibration_tables(states),
+        )
+    return replace(found, columns=tuple(_ordered(found.columns)))
+
+
+def _ordered(columns: Sequence[Column]) -> list[Column]:
     """Put what is of the whole run before what is of classes."""
     return sorted(columns, key=lambda column: column.by_class)
 

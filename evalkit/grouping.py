@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,20 @@ class Grouping:
         """Every attribute that is needed."""
         named: list[str] = []
         for by in self.slices:
-            named += [by] if isinstance(by, str) else list(by)
+            named += columns_of(by)
         named += [name for name in (self.cluster, self.unit[0] if self.unit else None) if name]
         return tuple(dict.fromkeys(named))
+
+
+class Attributed(Protocol):
+    """Rows with attributes, whether each is one sample or stands for many."""
+
+    @property
+    def attributes(self) -> Mapping[str, NDArray[Any]]:
+        """Columns by name."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,11 @@ class Slicing:
     codes: Ints
 
 
+def columns_of(by: SliceBy) -> list[str]:
+    """Return the columns of one entry of the specification's slices."""
+    return [by] if isinstance(by, str) else list(by)
+
+
 def codes_of(values: NDArray[Any]) -> tuple[list[Scalar], Ints]:
     """Return the distinct values in order, missing ones last, and each sample's position among them."""
     missing = np.array([is_missing(value) for value in values.tolist()])
@@ -69,13 +85,13 @@ def codes_of(values: NDArray[Any]) -> tuple[list[Scalar], Ints]:
     return [*names, MISSING] if missing.any() else names, codes
 
 
-def slicing(by: SliceBy, samples: Samples) -> Slicing:
+def slicing(by: SliceBy, samples: Attributed) -> Slicing:
     """Sort samples into the slices of one entry of the specification.
 
     Raises:
         DataError: There are too many, or a column with bins holds no numbers.
     """
-    columns = [by] if isinstance(by, str) else list(by)
+    columns = columns_of(by)
     edges = by if isinstance(by, Mapping) else {}
     names: list[dict[str, Scalar]] = [{}]
     codes = np.zeros(len(samples), np.int64)

@@ -1,7 +1,7 @@
 """What every sample of a run gave, read back from the per-sample table: one path for all of its numbers."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from evalkit.metrics.ranking import Ranked
 from evalkit.scores import ScoreBins
 
 DEFAULT_MEMORY = 512 * 1024**2
+_PIECE = 1 << 18  # rows that are held at a time, where all of them are too many
 _LOSSES = ("logloss", "brier", "p_pred", "true_rank")
 
 
@@ -91,37 +92,64 @@ def read_samples(
     with path.open("rb") as file:
         table = pq.ParquetFile(file)
         present = table.schema_arrow.names
-        missing = [name for name in attributes if name not in present]
-        if missing:
-            raise DataError(f"the data have no attribute {missing[0]!r}")
-        kept = [name for name in _LOSSES if name in present]  # a slim table has labels alone
-        read = table.read(columns=["y_true", "y_pred", *kept, *attributes])
-        stored = [f"score_{k}" for k in range(n_classes) if f"score_{k}" in present]
-        probable = "logloss" in kept and read["logloss"].null_count < read.num_rows
-        labels = {
-            name: label_matrix(read[name], n_classes)
-            if task == "multilabel"
-            else as_numpy(read[name]).astype(np.int64)
-            for name in ("y_true", "y_pred")
-        }
-        held, found = None, dict(bins or {})
-        if not scores:
-            stored = []
-        if len(stored) == n_classes and 4 * n_classes * read.num_rows <= memory:
-            held = _matrix(table, stored)
-        elif len(stored) == n_classes:
-            found = _binned(table, labels["y_true"], stored, kind="probability" if probable else "score")
+        read = table.read(columns=_columns(present, attributes))
+        found = _samples(read, task, n_classes, attributes)
+        stored = _stored(present, n_classes) if scores else []
+        if 4 * n_classes * read.num_rows <= memory and stored:
+            return replace(found, scores=_matrix(table, stored), bins=dict(bins or {}))
+        if stored:
+            kind = "probability" if found.probable else "score"
+            return replace(found, bins=_binned(table, found.y_true, stored, kind=kind))
+    return replace(found, bins=dict(bins or {}))
+
+
+def read_pieces(path: Path, *, task: str, n_classes: int) -> Iterator[Samples]:
+    """Read a per-sample table, so many rows at a time.
+
+    Args:
+        path: The Parquet file.
+        task: binary or multiclass.
+        n_classes: K.
+    """
+    with path.open("rb") as file:
+        table = pq.ParquetFile(file)
+        stored = _stored(table.schema_arrow.names, n_classes)
+        columns = [*_columns(table.schema_arrow.names, ()), *stored]
+        for batch in table.iter_batches(_PIECE, columns=columns):
+            read = pa.table(batch)
+            scores = np.stack([as_numpy(read[name]) for name in stored], axis=1) if stored else None
+            yield replace(_samples(read, task, n_classes, ()), scores=scores)
+
+
+def _columns(present: Sequence[str], attributes: Sequence[str]) -> list[str]:
+    """Return what is read of every table; a slim one has labels alone."""
+    missing = [name for name in attributes if name not in present]
+    if missing:
+        raise DataError(f"the data have no attribute {missing[0]!r}")
+    return ["y_true", "y_pred", *(name for name in _LOSSES if name in present), *attributes]
+
+
+def _stored(present: Sequence[str], n_classes: int) -> list[str]:
+    """Return the columns of scores; none where the table does not hold those of every class."""
+    names = [f"score_{k}" for k in range(n_classes)]
+    return names if set(names) <= set(present) else []
+
+
+def _samples(read: pa.Table, task: str, n_classes: int, attributes: Sequence[str]) -> Samples:
+    """Return everything but scores."""
+    y_true, y_pred = (
+        label_matrix(read[name], n_classes) if task == "multilabel" else as_numpy(read[name]).astype(np.int64)
+        for name in ("y_true", "y_pred")
+    )
     return Samples(
-        labels["y_true"],
-        labels["y_pred"],
-        held,
-        probable,
+        y_true,
+        y_pred,
+        probable="logloss" in read.column_names and read["logloss"].null_count < read.num_rows,
         log_loss=_known(read, "logloss"),
         brier=_known(read, "brier"),
         confidence=_known(read, "p_pred"),
         true_rank=_known(read, "true_rank"),
-        attributes={name: _attribute(read[name]) for name in attributes},
-        bins=found,
+        attributes={name: attribute(read[name]) for name in attributes},
     )
 
 
@@ -167,7 +195,7 @@ def _known(table: pa.Table, name: str) -> Any:
     return as_numpy(table[name])
 
 
-def _attribute(column: pa.ChunkedArray) -> NDArray[Any]:
+def attribute(column: pa.ChunkedArray) -> NDArray[Any]:
     """Return a column as numbers, or as objects with None for what is missing."""
     if (
         pa.types.is_integer(column.type)

@@ -179,10 +179,10 @@ class ScoreBins:
         low, high = values.min(), values.max()  # NaN if any score is
         if np.isnan(low) or (kind == "probability" and not 0 <= low <= high <= 1):
             raise ValueError(f"scores: expected {_RANGE[kind]}, got {low} to {high}")
-        first, last = (int(key) for key in _keys(np.array([low, high]), kind))
+        first, last = (int(key) for key in score_keys(np.array([low, high]), kind))
         if values.size > (last - first) >> 3:
             return cls(kind, *_count(truth, values, kind=kind, first=first, last=last))
-        return cls(kind, *_count_few(truth, _keys(values, kind)))
+        return cls(kind, *_count_few(truth, score_keys(values, kind)))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ScoreBins":
@@ -264,7 +264,7 @@ def _integers(values: ArrayLike, name: str) -> Counts:
     return array.astype(np.int64)
 
 
-def _keys(values: Floats, kind: Kind) -> Counts:
+def score_keys(values: Floats, kind: Kind) -> Counts:
     """Return the bin of each value, never decreasing with it, shape (n,)."""
     if kind == "score":
         return _float32_keys(np.clip(values, -_TOO_LARGE, _TOO_LARGE))
@@ -294,7 +294,7 @@ def _count(
     table = np.zeros(2 * (last - first + 1), np.int64)
     for start in range(0, score.size, _CHUNK):
         part = slice(start, start + _CHUNK)
-        cells = 2 * (_keys(score[part], kind) - first) + positive[part]
+        cells = 2 * (score_keys(score[part], kind) - first) + positive[part]
         table += np.bincount(cells, minlength=table.size)
     negatives, positives = table.reshape(-1, 2).T
     occurring = np.flatnonzero(positives + negatives)

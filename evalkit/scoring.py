@@ -21,8 +21,8 @@ from evalkit.integrity import IntegrityLog
 from evalkit.ledger import LedgerWriter, Output, PredictionBatch, check_attributes, open_ledger
 from evalkit.predictions import check_ids, check_labels, check_scores
 from evalkit.result import EvalResult
-from evalkit.samples import DEFAULT_MEMORY, Samples, read_samples
 from evalkit.spec import KeyPath, MetricsSpec, SliceSpec, SlicesSpec, format_path
+from evalkit.stored import Stored
 
 NOT_RUN = "evalkit did not run the model"
 
@@ -188,7 +188,7 @@ class Tally:
             if self._n_samples == 0:
                 raise DataError("no samples were added")
             asked = self._asked(scored=bool(self._scored))
-            self._found = find(asked, self._counter.result(), self._read)
+            self._found = find(asked, self._counter.result(), self._stored)
         return self._found
 
     def ledger(self) -> Path:
@@ -220,15 +220,10 @@ class Tally:
             error=metrics_error,
         )
 
-    def _read(self) -> Samples:
+    def _stored(self) -> Stored:
         asked = self._asked(scored=bool(self._scored))
-        return read_samples(
-            self.ledger(),
-            task=self.decision.task,
-            n_classes=len(self.class_names),
-            attributes=asked.grouping.columns,
-            memory=DEFAULT_MEMORY,
-        )
+        size = len(self.class_names)
+        return Stored(self.ledger(), self.decision.task, size, asked.grouping.columns)
 
     def document(self, provenance: dict[str, Any]) -> EvalResult:
         """Return the document of what was found."""

@@ -1,6 +1,6 @@
 """Every slice of a run: its counts in one pass, its rows, and its difference from the rest."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from evalkit.metrics.ratios import Mask
 from evalkit.result import Difference, SliceRow, counts_fields
 from evalkit.rows import MIN_SUPPORT, Array, Column, Measures, MetricRow
 from evalkit.samples import Samples
+from evalkit.stored import Cells
 from evalkit.uncertainty import BySample
 
 # Counts of slices that are held at a time: 128 MB.
@@ -40,22 +41,23 @@ class Sliced:
 def slice_rows(
     sliced: Sliced,
     whole: Array,
-    samples: Samples,
+    read: Callable[[SliceBy], Samples | Cells],
     slices: Sequence[SliceBy],
-    clusters: NDArray[np.int64] | None,
+    clusters: NDArray[np.int64] | None = None,
 ) -> tuple[tuple[SliceRow, ...], list[MetricRow]]:
     """Return the slices and their metric rows, in the order of the specification.
 
     Args:
         sliced: What they share.
         whole: Counts of the run, shape (K, K) or (L, 2, 2).
-        samples: With the columns that slice.
+        read: Gives samples with the columns of an entry, or counts of those that are alike.
         slices: Entries of the specification.
-        clusters: Of dependent samples, or None.
+        clusters: Of dependent samples, or None; these come as samples.
     """
     found: list[SliceRow] = []
     rows: list[MetricRow] = []
     for by in slices:
+        samples = read(by)
         for part in _parts(slicing(by, samples), whole.size):
             matrix = _counts(part, samples, whole.shape)
             columns = _columns(sliced, matrix, _sampling(matrix, samples, part, clusters, rest=False))
@@ -77,17 +79,21 @@ def _parts(whole: Slicing, cells: int) -> Iterator[Slicing]:
         yield Slicing(names, np.where(inside, whole.codes - start, -1))
 
 
-def _counts(part: Slicing, samples: Samples, shape: tuple[int, ...]) -> NDArray[np.int64]:
+def _counts(part: Slicing, samples: Samples | Cells, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Count every slice in one pass, shape (S, K, K) or (S, L, 2, 2)."""
     inside = part.codes >= 0
     codes, true, pred = part.codes[inside], samples.y_true[inside], samples.y_pred[inside]
     n_slices, size = len(part.names), shape[0]
+    if isinstance(samples, Cells):
+        counted = np.zeros((n_slices, size, size), np.int64)
+        np.add.at(counted, (codes, true, pred), samples.n[inside])
+        return counted
     if true.ndim == 1:
         cells = np.bincount((codes * size + true) * size + pred, minlength=n_slices * size * size)
         return cells.reshape(n_slices, size, size)
     cell = true.astype(np.int64) * 2 + pred
-    counted = [np.bincount(codes * 4 + cell[:, k], minlength=n_slices * 4) for k in range(size)]
-    return np.stack(counted, axis=1).reshape(n_slices, 2, 2, size).transpose(0, 3, 1, 2)
+    by_label = [np.bincount(codes * 4 + cell[:, k], minlength=n_slices * 4) for k in range(size)]
+    return np.stack(by_label, axis=1).reshape(n_slices, 2, 2, size).transpose(0, 3, 1, 2)
 
 
 def _columns(sliced: Sliced, matrix: Array, sampling: BySample | None) -> list[Column]:
@@ -103,7 +109,7 @@ def _columns(sliced: Sliced, matrix: Array, sampling: BySample | None) -> list[C
 
 
 def _sampling(
-    matrix: Array, samples: Samples, part: Slicing, clusters: NDArray[np.int64] | None, *, rest: bool
+    matrix: Array, samples: Samples | Cells, part: Slicing, clusters: NDArray[np.int64] | None, *, rest: bool
 ) -> BySample | None:
     if clusters is None and samples.y_true.ndim == 1:
         return None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.metrics.calibration import (
+    Confidences,
     Reliability,
     ece,
     ece_by_chance,
@@ -26,7 +27,9 @@ SCHEMES = st.sampled_from(["mass", "width"])
 
 
 def binned(rows, **how):
-    return reliability(np.array([c for c, _ in rows], float), np.array([y for _, y in rows], bool), **how)
+    return reliability(
+        Confidences.of(np.array([c for c, _ in rows], float), np.array([y for _, y in rows], bool)), **how
+    )
 
 
 def calibrated(n, *, seed, off=0.0):
@@ -83,7 +86,7 @@ def test_mass_never_splits_equal_confidences(rows, n_bins):
 @given(st.integers(1, 60), st.integers(1, 20))
 def test_mass_is_as_equal_as_it_can_be(n, n_bins):
     """Different confidences: sizes differ by one at most, and no bin stays empty."""
-    bins = reliability(np.arange(n) / n, np.zeros(n, bool), n_bins=n_bins)
+    bins = reliability(Confidences.of(np.arange(n) / n, np.zeros(n, bool)), n_bins=n_bins)
     assert bins.n.max() - bins.n.min() <= 1
     assert len(bins.n) == min(n, n_bins)
 
@@ -92,28 +95,28 @@ def test_mass_is_as_equal_as_it_can_be(n, n_bins):
 def test_an_edge_belongs_to_the_bin_above(edge):
     """0.1 * 3 is a little over 0.3, and 1.0 lies in the last bin."""
     for k in range(11):
-        bins = reliability([edge(k)], [True], n_bins=10, scheme="width")
+        bins = reliability(Confidences.of([edge(k)], [True]), n_bins=10, scheme="width")
         assert bins.low.tolist() == [min(k, 9) / 10]
         assert bins.high.tolist() == [min(k + 1, 10) / 10]
 
 
 def test_edges_are_exact_where_a_product_is_not():
     """0.29 * 100 is 28.999999999999996."""
-    assert reliability([0.29], [True], n_bins=100, scheme="width").low.tolist() == [0.29]
+    assert reliability(Confidences.of([0.29], [True]), n_bins=100, scheme="width").low.tolist() == [0.29]
 
 
 def test_one_joins_the_last_bin():
     """Confidence 1.0 (and what rounding put above it) gets no bin of its own: half right at 0.975 on average."""
-    bins = reliability([0.95, 1.0], [True, False], n_bins=10, scheme="width")
+    bins = reliability(Confidences.of([0.95, 1.0], [True, False]), n_bins=10, scheme="width")
     assert bins.n.tolist() == [2]
     assert ece(bins) == pytest.approx(0.475)
-    assert reliability([1.0000001], [True], scheme="width").high.tolist() == [1.0]
+    assert reliability(Confidences.of([1.0000001], [True]), scheme="width").high.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("scheme", ["mass", "width"])
 def test_no_samples_have_no_error(scheme):
     """Undefined, not 0: not a perfect calibration."""
-    bins = reliability([], [], scheme=scheme)
+    bins = reliability(Confidences.of([], []), scheme=scheme)
     assert len(bins.n) == len(bins.low) == len(bins.high) == 0
     assert all(math.isnan(metric(bins)) for metric in (ece, ece_debiased, mce))
 
@@ -130,13 +133,13 @@ def test_no_samples_have_no_error(scheme):
 def test_confidences_outside_the_contract_are_refused(confidence, correct, how):
     """NaN belongs to no bin."""
     with pytest.raises(ValueError, match=r"scores|calibration"):
-        reliability(confidence, correct, **how)
+        reliability(Confidences.of(confidence, correct), **how)
 
 
 def test_the_bias_is_the_one_of_redrawn_shares():
     """The closed form against simulation of its definition."""
     rng = np.random.default_rng(0)
-    bins = reliability(*calibrated(300, seed=1))
+    bins = reliability(Confidences.of(*calibrated(300, seed=1)))
     sd = np.sqrt(bins.share_correct * (1 - bins.share_correct) / bins.n)
     redrawn = rng.normal(bins.share_correct, sd, size=(100_000, len(bins.n)))
     expected = (np.abs(redrawn - bins.mean_confidence) * bins.n / bins.n.sum()).sum(axis=1).mean()
@@ -145,7 +148,7 @@ def test_the_bias_is_the_one_of_redrawn_shares():
 
 def test_debiasing_helps():
     """Of a calibrated model the plug-in says .055 on average; debiased it says .034."""
-    bins = [reliability(*calibrated(500, seed=seed)) for seed in range(200)]
+    bins = [reliability(Confidences.of(*calibrated(500, seed=seed))) for seed in range(200)]
     plugin, debiased = (np.array([metric(one) for one in bins]) for metric in (ece, ece_debiased))
     assert plugin.mean() > 0.04
     assert abs(debiased.mean()) < 0.7 * plugin.mean()
@@ -153,13 +156,13 @@ def test_debiasing_helps():
 
 def test_the_debiased_error_may_be_negative():
     """No gap at all is less than chance gives, and is returned as such: -sd * sqrt(2 / pi)."""
-    bins = reliability([0.5] * 16, [True, False] * 8)
+    bins = reliability(Confidences.of([0.5] * 16, [True, False] * 8))
     assert ece_debiased(bins) == pytest.approx(-math.sqrt(2 / math.pi) / 8)
 
 
 def test_a_certain_share_has_no_bias():
     """Always right: redrawing changes nothing."""
-    bins = reliability([0.9] * 20, [True] * 20)
+    bins = reliability(Confidences.of([0.9] * 20, [True] * 20))
     assert ece_debiased(bins) == ece(bins) == pytest.approx(0.1)
 
 
@@ -260,7 +263,7 @@ def test_intervals_cover_the_calibration_error(off):
     """A calibrated model, and one that is overconfident by .1: debiased centre, down to 0 within chance."""
     inside = 0
     for seed in range(100):
-        bins = reliability(*calibrated(5000, seed=seed, off=off))
+        bins = reliability(Confidences.of(*calibrated(5000, seed=seed, off=off)))
         low, high = bootstrap_interval(
             bins.counts, ece_of(bins.mean_confidence), level=0.95, n_replicates=300, centre=ece_debiased(bins)
         )
@@ -275,13 +278,15 @@ def test_chance_explains_the_error_of_a_calibrated_model():
     explained = {
         off: sum(
             ece(bins) <= ece_by_chance(bins, level=0.9, n_replicates=300)
-            for bins in (reliability(*calibrated(2000, seed=seed, off=off)) for seed in range(100))
+            for bins in (
+                reliability(Confidences.of(*calibrated(2000, seed=seed, off=off))) for seed in range(100)
+            )
         )
         for off in (0.0, 0.1)
     }
     assert 83 <= explained[0.0] <= 99
     assert explained[0.1] == 0
-    assert math.isnan(ece_by_chance(reliability([], []), level=0.9))
+    assert math.isnan(ece_by_chance(reliability(Confidences.of([], [])), level=0.9))
 
 
 def test_a_reliability_knows_its_counts():

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "evalkit"
 
 # From the ground up; a room imports rooms of lower lines only.
 FLOORS = (
-    {"errors", "files", "reads"},
+    {"errors", "files", "reads", "codes"},
     {"classes", "catalogue", "display", "sniff"},
     {"scores", "digests", "labels"},
     {"counts"},
@@ -18,7 +18,7 @@ FLOORS = (
     {"uncertainty"},
     {"rows", "documents", "provenance"},
     {"count_rows"},
-    {"verdict", "ledger", "rundir"},
+    {"verdict", "ledger", "rundir", "tables"},
     {"rules", "gallery"},
     {"result", "spec", "runfile", "picking", "sources"},
     {
@@ -35,6 +35,7 @@ FLOORS = (
     },
     {"baselines", "parts"},
     {"grouping", "score_rows", "predictions", "work", "attempt"},
+    {"stored"},
     {"curves", "sample_rows", "slices"},
     {"findings"},
     {"asking", "assemble"},
@@ -52,6 +53,7 @@ FLOORS = (
     {"cli"},
 )
 THIRD_PARTY = {
+    "codes": {"numpy"},
     "counts": {"numpy"},
     "digests": {"numpy"},
     "labels": {"numpy"},
@@ -83,6 +85,8 @@ THIRD_PARTY = {
     "decide": {"numpy"},
     "samples": {"numpy", "pyarrow"},
     "binned": {"numpy"},
+    "stored": {"numpy", "pyarrow"},
+    "tables": {"numpy", "pyarrow"},
     "grouping": {"numpy"},
     "score_rows": {"numpy"},
     "predictions": {"numpy"},

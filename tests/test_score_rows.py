@@ -12,7 +12,7 @@ import evalkit
 from evalkit.errors import SpecificationError
 from evalkit.rows import Measures
 from evalkit.samples import Samples, read_samples
-from evalkit.score_rows import score_columns
+from evalkit.score_rows import ScoreStates, score_columns
 from evalkit.scores import ScoreBins
 
 
@@ -179,7 +179,7 @@ def test_binned_scores_are_near_and_say_how_near(kind):
 
 
 def columns_of(samples, measures):
-    return list(score_columns(samples, measures, 4, positive=None, clusters=None))
+    return list(score_columns(ScoreStates.of(samples, 4, None), measures, 4, positive=None, clusters=None))
 
 
 def test_memory_decides_what_is_binned(tmp_path):
@@ -234,7 +234,9 @@ def test_macro_auc_interval_covers():
     for seed in range(200):
         y, logits = multiclass(200, 3, seed=1000 + seed)
         samples = Samples(y, y, softmax(logits).astype(np.float32), probable=True)
-        column = next(score_columns(samples, measures, 3, positive=None, clusters=None))
+        column = next(
+            score_columns(ScoreStates.of(samples, 3, None), measures, 3, positive=None, clusters=None)
+        )
         covered += column.interval[0][0] <= truth <= column.interval[1][0]
     assert 0.9 * 200 <= covered <= 0.99 * 200
 

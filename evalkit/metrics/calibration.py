@@ -13,6 +13,7 @@ from evalkit.metrics.ranking import Ranked
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Scheme = Literal["mass", "width"]
+N_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,38 +45,64 @@ class Reliability:
         return np.stack([self.n - right, right], axis=1)
 
 
-def reliability(
-    confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = 15, scheme: Scheme = "mass"
-) -> Reliability:
+@dataclass(frozen=True, slots=True)
+class Confidences:
+    """Samples grouped by confidence, in ascending order.
+
+    Attributes:
+        values: float64, shape (g,): the confidence of each group, or its mean.
+        n, right: int64, shape (g,), samples, and how many of them are right.
+        total: float64, shape (g,), the sum of the group's confidences.
+    """
+
+    values: Floats
+    n: Counts
+    right: Counts
+    total: Floats
+
+    @classmethod
+    def of(cls, confidence: ArrayLike, correct: ArrayLike) -> "Confidences":
+        """Group samples of equal confidence.
+
+        Args:
+            confidence: float64, shape (n,), from 0 to 1.
+            correct: bool, shape (n,).
+
+        Raises:
+            ValueError: Shapes differ, or a confidence is NaN or negative.
+        """
+        distinct = Ranked.of(correct, confidence)
+        values, right = distinct.scores[::-1], distinct.positives[::-1]
+        if values.size and values[0] < 0:
+            raise ValueError(f"calibration: expected confidences from 0 to 1, got {values[0]}")
+        n = right + distinct.negatives[::-1]
+        return cls(values, n, right, n * values)
+
+
+def reliability(groups: Confidences, *, n_bins: int = N_BINS, scheme: Scheme = "mass") -> Reliability:
     """Bin samples by confidence.
 
     By width, bin i is [i/B, (i+1)/B); 1.0, and what rounding put above it, belongs to the last bin. By mass
-    the bins are as equal as they can be with equal confidences in one bin, so that the order of the samples
-    never matters.
+    the bins are as equal as they can be with each group in one bin, so that the order of the samples never
+    matters.
 
     Args:
-        confidence: float64, shape (n,), from 0 to 1.
-        correct: bool, shape (n,).
+        groups: The samples.
         n_bins: B.
         scheme: "mass" or "width".
 
     Raises:
-        ValueError: Shapes differ, a confidence is NaN or negative, or there is not one bin.
+        ValueError: There is not one bin.
     """
     if n_bins < 1:
         raise ValueError(f"calibration: expected at least 1 bin, got {n_bins}")
-    distinct = Ranked.of(correct, confidence)
-    values, right = distinct.scores[::-1], distinct.positives[::-1]
-    n = right + distinct.negatives[::-1]
-    if values.size and values[0] < 0:
-        raise ValueError(f"calibration: expected confidences from 0 to 1, got {values[0]}")
-    edges = np.arange(n_bins + 1) / n_bins
-    place = _by_width(values, edges) if scheme == "width" else _by_mass(n, n_bins)
+    values, edges = groups.values, width_edges(n_bins)
+    place = width_bins(values, edges) if scheme == "width" else _by_mass(groups.n, n_bins)
     starts = np.flatnonzero(np.diff(place, prepend=-1))
     low, high = edges[place[starts]], edges[place[starts] + 1]
     if scheme == "mass":
         low, high = values[starts], values[np.append(starts[1:], values.size)[: starts.size] - 1]
-    return _reliability(low, high, starts, n=n, right=right, total=n * values)
+    return _reliability(low, high, starts, n=groups.n, right=groups.right, total=groups.total)
 
 
 def ece(bins: Reliability) -> float:
@@ -151,7 +178,13 @@ def mce_of(mean_confidence: Floats) -> Callable[[Counts], Floats]:
     return statistic
 
 
-def _by_width(values: Floats, edges: Floats) -> NDArray[np.intp]:
+def width_edges(n_bins: int = N_BINS) -> Floats:
+    """Return the edges of bins of equal width, shape (B + 1,)."""
+    return np.arange(n_bins + 1) / n_bins
+
+
+def width_bins(values: Floats, edges: Floats) -> NDArray[np.intp]:
+    """Return the bin of each confidence, shape (n,)."""
     # Against the edges themselves: 0.29 * 100 is 28.999999999999996, but 0.29 is an edge.
     return np.minimum(np.searchsorted(edges, values, side="right") - 1, edges.size - 2)
 

@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 from evalkit.catalogue import METRICS
 from evalkit.rows import Column, Measures
-from evalkit.samples import Samples
-from evalkit.score_rows.calibrated import calibration_number, confidences
+from evalkit.score_rows.calibrated import calibration_number
 from evalkit.score_rows.means import Means
 from evalkit.score_rows.number import column_of
 from evalkit.score_rows.prior import Prior
 from evalkit.score_rows.rankings import Rankings
+from evalkit.score_rows.states import ScoreStates
 
-__all__ = ["confidences", "score_columns"]
+__all__ = ["ScoreStates", "score_columns"]
 
 
 def score_columns(
-    samples: Samples,
+    states: ScoreStates,
     measures: Measures,
     n_classes: int,
     *,
@@ -29,31 +29,31 @@ def score_columns(
     """Yield the columns of every score metric that was asked for.
 
     Args:
-        samples: What every sample gave.
+        states: What is known of the scores.
         measures: What to compute.
         n_classes: K.
         positive: The index of the positive class of a binary task.
         clusters: A number for each sample's cluster, or None where samples are independent.
     """
-    means = Means(samples, measures.level, clusters)
-    prior = Prior.of(samples, n_classes, positive)
+    means = Means(states, measures.level, positive, clusters)
+    prior = Prior.of(states, positive)
     rankings: Rankings | None = None
     for slug, params in measures.asked:
         metric = METRICS[slug]
         if metric.needs != "scores":
             continue
         if slug in ("log_loss", "brier"):
-            number = means.loss(slug, halved=positive is not None)
+            number = means.loss(slug)
             yield column_of(slug, params, [replace(number, trivial=prior.loss(slug))])
         elif slug == "top_k_accuracy":
             number = means.top(int(params["k"]))
             yield column_of(slug, params, [replace(number, trivial=prior.top(int(params["k"])))])
         elif slug in ("ece", "mce"):
             yield column_of(
-                slug, params, [calibration_number(samples, slug, params, measures.level, positive, clusters)]
+                slug, params, [calibration_number(states, slug, params, measures.level, clusters)]
             )
         else:
-            rankings = rankings or Rankings(samples, measures, n_classes, clusters)
+            rankings = rankings or Rankings(states, measures, n_classes, clusters)
             if positive is not None:
                 number = rankings.number(slug, positive)
                 yield column_of(slug, params, [replace(number, trivial=prior.ranking(slug, "macro"))])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.metrics.ratios import Floats
-from evalkit.samples import Samples
+from evalkit.score_rows.states import ScoreStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,9 @@ class Prior:
     exclusive: bool
 
     @classmethod
-    def of(cls, samples: Samples, n_classes: int, positive: int | None) -> "Prior":
+    def of(cls, states: ScoreStates, positive: int | None) -> "Prior":
         """Take the shares of the samples themselves."""
-        exclusive = samples.y_true.ndim == 1
-        counts = np.bincount(samples.y_true, minlength=n_classes) if exclusive else samples.y_true.sum(axis=0)
-        return cls(counts / len(samples), positive, exclusive)
+        return cls(states.support / states.n, positive, states.exclusive)
 
     def loss(self, slug: str) -> float:
         """Return its log loss or Brier score."""

@@ -20,8 +20,8 @@ from evalkit.metrics.ranking import (
 )
 from evalkit.metrics.ratios import Floats
 from evalkit.rows import Measures
-from evalkit.samples import Samples
 from evalkit.score_rows.number import N_REPLICATES, SEED, Bounds, Number
+from evalkit.score_rows.states import ScoreStates
 from evalkit.uncertainty import MIN_CLUSTERS, clustered_variance, normal_quantile, t_quantile
 from evalkit.uncertainty.bootstrap import bootstrap_interval
 
@@ -48,9 +48,10 @@ class Rankings:
     """AUC and average precision of each class, computed once; one ranking is held at a time."""
 
     def __init__(
-        self, samples: Samples, measures: Measures, n_classes: int, clusters: NDArray[np.int64] | None
+        self, states: ScoreStates, measures: Measures, n_classes: int, clusters: NDArray[np.int64] | None
     ) -> None:
-        self.samples = samples
+        self.states = states
+        self.scores = None if states.samples is None else states.samples.scores
         self.measures = measures
         self.clusters = clusters
         self.n_classes = n_classes
@@ -73,7 +74,7 @@ class Rankings:
         if weights is None:
             return Number(math.nan, "no_defined_class")
         value = sum(weight * one.value for weight, one in zip(weights, found, strict=True) if weight)
-        exact = self.samples.scores is not None
+        exact = self.scores is not None
         bound = None if exact else float(sum(w * one.bound for w, one in zip(weights, found, strict=True)))
         bounds, reason = None, "no_closed_form"
         if slug == "roc_auc":
@@ -84,7 +85,7 @@ class Rankings:
     def _class(self, k: int) -> _OfClass | None:
         """Rank the samples by a class's score; None where its scores were not stored."""
         if k not in self._found:
-            ranked = self.samples.ranked(k)
+            ranked = self.states.ranked(k)
             self._found[k] = None if ranked is None else self._of(k, ranked)
         return self._found[k]
 
@@ -106,14 +107,15 @@ class Rankings:
 
     def influence(self, k: int) -> Floats:
         """Return each sample's influence on a class's AUC."""
-        assert self.samples.scores is not None
-        return auc_influence(self.samples.positive(k), self.samples.scores[:, k])[1]
+        assert self.scores is not None
+        assert self.states.samples is not None
+        return auc_influence(self.states.samples.positive(k), self.scores[:, k])[1]
 
     def _totals(self, classes: Sequence[_OfClass]) -> dict[str, Floats]:
         """Return each sample's influence on the means of AUCs; one class's influences are held at a time."""
         if not self._total:
             kinds = {kind: _weights(classes, "roc_auc", kind) for kind in ("macro", "weighted")}
-            self._total = {kind: np.zeros(len(self.samples)) for kind in kinds}
+            self._total = {kind: np.zeros(self.states.n) for kind in kinds}
             for k in range(self.n_classes):
                 shares = {kind: weights[k] for kind, weights in kinds.items() if weights is not None}
                 found = self.influence(k) if any(shares.values()) else None
@@ -125,9 +127,9 @@ class Rankings:
     def _auc_interval(self, k: int, ranked: Ranked, value: float) -> tuple[Bounds | None, str, str]:
         if self.clusters is None:
             return (*self._normal(value, delong_variance(ranked), None), "zero_variance")
-        if self.samples.scores is None:
+        if self.scores is None:
             return None, "delong", "binned"
-        variance, n_clusters = clustered_variance(self.influence(k) / len(self.samples), self.clusters)
+        variance, n_clusters = clustered_variance(self.influence(k) / self.states.n, self.clusters)
         if n_clusters < MIN_CLUSTERS:
             return None, "delong", "too_few_clusters"
         variance = max(variance, delong_variance(ranked))
@@ -136,9 +138,9 @@ class Rankings:
     def _mean_auc_interval(
         self, value: float, kind: str, classes: Sequence[_OfClass]
     ) -> tuple[Bounds | None, str]:
-        if self.samples.scores is None:
+        if self.scores is None:
             return None, "binned"
-        n = len(self.samples)
+        n = self.states.n
         if n * self.n_classes > _MAX_INFLUENCES:
             return None, "too_large"
         total = self._totals(classes)[kind]

@@ -1,0 +1,121 @@
+"""A NumPy archive: arrays are read a piece at a time, from their member of the zip file."""
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from evalkit.errors import DataError
+from evalkit.tables.table import ROWS, check_names, reading
+
+_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_KINDS = "biufUS"
+_MATRIX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """An array of the archive: its name there, and its shape and type."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NpzFile:
+    """Arrays of one length; see :class:`~evalkit.tables.table.Table`.
+
+    A matrix ``y_score`` of shape (n, K) is K columns, ``y_score_0`` to ``y_score_<K-1>``.
+
+    Attributes:
+        path: The file.
+        members: By column: the array, and which of its columns; None where it has no columns.
+    """
+
+    path: Path
+    members: Mapping[str, tuple[_Member, int | None]]
+    typed: bool = True
+
+    @classmethod
+    def of(cls, path: Path) -> "NpzFile":
+        """Read the headers; DataError for arrays of other lengths, or of objects."""
+        with reading(path), zipfile.ZipFile(path) as archive:
+            found = [_header(archive, name, path) for name in archive.namelist()]
+        lengths = {member.shape[0] for member in found}
+        if len(lengths) != 1:
+            shapes = ", ".join(f"{member.name} {member.shape}" for member in found)
+            raise DataError(f"{path}: expected arrays of one length, it holds: {shapes or 'none'}")
+        columns = [column for member in found for column in _columns(member)]
+        check_names(path, [name for name, _, _ in columns])
+        return cls(path, {name: (member, position) for name, member, position in columns})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its columns."""
+        return tuple(self.members)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns, all arrays side by side."""
+        wanted = {self.members[name][0].name: self.members[name][0] for name in columns}
+        with reading(self.path), zipfile.ZipFile(self.path) as archive, ExitStack() as stack:
+            opened = {
+                name: _data(stack.enter_context(archive.open(f"{name}.npy")), member)
+                for name, member in wanted.items()
+            }
+            for parts in zip(*opened.values(), strict=True):
+                found = dict(zip(opened, parts, strict=True))
+                arrays = [
+                    _column(found[self.members[name][0].name], self.members[name][1]) for name in columns
+                ]
+                yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _header(archive: zipfile.ZipFile, name: str, path: Path) -> _Member:
+    with archive.open(name) as file:
+        version = npy.read_magic(file)
+        shape, fortran, dtype = _READERS.get(version, npy.read_array_header_2_0)(file)
+    short = name.removesuffix(".npy")
+    if dtype.kind not in _KINDS or (dtype.itemsize > 8 and dtype.kind in "iuf"):  # noqa: PLR2004 - no long double
+        raise DataError(f"{path}: {short} holds {dtype}, expected numbers or text")
+    if len(shape) not in (1, _MATRIX) or (fortran and len(shape) == _MATRIX and 1 not in shape):
+        order = " in Fortran's order" if fortran else ""
+        raise DataError(f"{path}: {short} has shape {shape}{order}, expected (n,) or rows of (n, K)")
+    return _Member(short, tuple(shape), dtype)
+
+
+def _columns(member: _Member) -> list[tuple[str, _Member, int | None]]:
+    if len(member.shape) == 1:
+        return [(member.name, member, None)]
+    return [(f"{member.name}_{k}", member, k) for k in range(member.shape[1])]
+
+
+def _data(file: IO[bytes], member: _Member) -> Iterator[NDArray[Any]]:
+    """Yield the rows of an array, so many at a time."""
+    version = npy.read_magic(file)
+    _READERS.get(version, npy.read_array_header_2_0)(file)
+    width = prod(member.shape[1:])
+    for start in count(0, ROWS):
+        n_rows = min(ROWS, member.shape[0] - start)
+        if n_rows <= 0:
+            return
+        content = file.read(n_rows * width * member.dtype.itemsize)
+        yield np.frombuffer(content, member.dtype).reshape(n_rows, *member.shape[1:])
+
+
+def _column(rows: NDArray[Any], position: int | None) -> pa.Array:
+    values = rows if position is None else rows[:, position]
+    if values.dtype.kind == "S":
+        return pa.array([value.decode("utf-8", "backslashreplace") for value in values.tolist()], pa.string())
+    if values.dtype.kind == "U":
+        return pa.array(values.tolist(), pa.string())
+    return pa.array(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))

@@ -1,0 +1,83 @@
+"""A Parquet file, or a folder of them, one after another by name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evalkit.errors import DataError
+from evalkit.tables.table import ROWS, check_names, reading
+
+_HIDDEN = ("_", ".")  # what Spark and others leave beside the data
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFiles:
+    """Files of the same columns; see :class:`~evalkit.tables.table.Table`.
+
+    Attributes:
+        path: The file, or the folder.
+        files: In order.
+        names: Columns of the files, then those that folders name, as in ``camera=night/part-0.parquet``.
+        partitions: What the folders of each file say.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    names: tuple[str, ...]
+    partitions: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+    typed: bool = True
+
+    @classmethod
+    def of_file(cls, path: Path) -> "ParquetFiles":
+        """Read the schema of one file."""
+        return cls(path, (path,), _names(path))
+
+    @classmethod
+    def of_folder(cls, path: Path) -> "ParquetFiles":
+        """List a folder's files, those of its subfolders too."""
+        files = tuple(sorted(file for file in path.rglob("*.parquet") if not _is_hidden(file, path)))
+        if not files:
+            raise DataError(f"{path}: holds no .parquet files")
+        partitions = {file: _partition(file, path) for file in files}
+        names, said = _names(files[0]), tuple(partitions[files[0]])
+        for file in files[1:]:
+            if set(_names(file)) != set(names) or tuple(partitions[file]) != said:
+                raise DataError(f"{file}: has other columns than {files[0]}")
+        return cls(path, files, check_names(path, [*names, *said]), partitions)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of all files."""
+        for path in self.files:
+            said = self.partitions.get(path, {})
+            own = [name for name in columns if name not in said]
+            with reading(path), path.open("rb") as file:
+                table = pq.ParquetFile(file)
+                for batch in table.iter_batches(ROWS, columns=own):
+                    yield _with(batch, said, columns)
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    with reading(path), path.open("rb") as file:
+        return check_names(path, pq.ParquetFile(file).schema_arrow.names)
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(_HIDDEN) for part in file.relative_to(folder).parts)
+
+
+def _partition(file: Path, folder: Path) -> dict[str, str]:
+    """Return what the folders above a file say: ``{"camera": "night"}``."""
+    pairs = (part.partition("=") for part in file.relative_to(folder).parts[:-1])
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def _with(batch: pa.RecordBatch, said: Mapping[str, str], columns: Sequence[str]) -> pa.RecordBatch:
+    """Return columns in their order, with those that the folder's name holds for all rows."""
+    arrays = [
+        pa.repeat(pa.scalar(said[name]), batch.num_rows) if name in said else batch.column(name)
+        for name in columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
