@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.errors import DocumentError, reason_of
 from evalkit.ledger import MAX_SCORE_COLUMNS, Output, PredictionBatch
 from evalkit.scores import Kind, ScoreBins
 
@@ -60,6 +61,25 @@ class ClassBins:
             with path.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         return bool(arrays)
+
+
+def read_bins(path: Path) -> dict[int, ScoreBins]:
+    """Read what :meth:`ClassBins.write` wrote, by class; nothing where there is no such file.
+
+    Raises:
+        DocumentError: It is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            classes = {int(name.partition(".")[0]) for name in archive.files}
+            parts = ("kind", "keys", "positives", "negatives")
+            return {
+                k: ScoreBins.from_arrays({name: archive[f"{k}.{name}"] for name in parts}) for k in classes
+            }
+    except Exception as error:  # a damaged archive can provoke any exception of zipfile, zlib or numpy
+        raise DocumentError(f"{path}: is not what evalkit writes ({reason_of(error)})") from error
 
 
 def log_odds(logits: NDArray[np.float64], k: int) -> NDArray[np.float64]:

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from evalkit.errors import SpecificationError, listed
+from evalkit.errors import SpecificationError, listed, os_reason
 
 
 def check_class_names(names: Sequence[str], *, where: str) -> tuple[str, ...]:
@@ -61,3 +62,18 @@ def names_by_index(mapping: Mapping[object, object]) -> list[str]:
     if sorted(names) != list(range(len(by_index))) or len(by_index) != len(mapping):
         raise ValueError(f"does not name the indices 0 to {len(mapping) - 1}, each once")
     return [str(names[index]) for index in range(len(names))]
+
+
+def read_names(path: Path) -> list[str]:
+    """Read one class name a line; blank lines at the end do not count, others are refused."""
+    try:
+        # Only line feeds end a name: others may be part of one.
+        lines = [line.removesuffix("\r") for line in path.read_bytes().decode("utf-8-sig").split("\n")]
+    except (OSError, ValueError) as error:
+        raise SpecificationError(f"{path}: the class names cannot be read: {os_reason(error)}") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    blank = [number for number, line in enumerate(lines, start=1) if not line.strip()]
+    if blank:
+        raise SpecificationError(f"{path}:{blank[0]}: a class name is blank")
+    return lines

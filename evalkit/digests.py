@@ -80,14 +80,14 @@ class DataDigest:
         self._named = OrderFreeDigest()
         self._codes = mixed(text_codes(Texts.of(class_names)))
 
-    def add(self, y_true: NDArray[Any], ids: Sequence[str] | Texts | None) -> None:
-        """Take class indices (n,), or label sets (n, L), and the ids of the samples, where they have any."""
+    def add(self, y_true: NDArray[Any], ids: Sequence[str] | Codes | None) -> None:
+        """Take class indices (n,), or label sets (n, L), and ids, or their codes, where there are any."""
         several = y_true.ndim == 2  # noqa: PLR2004 - (n, L)
         if ids is None:
             ranked = np.packbits(y_true[:, self._order], axis=1) if several else self._ranked(y_true)
             self._positional.update(np.ascontiguousarray(ranked).data)
         else:
-            named = text_codes(ids if isinstance(ids, Texts) else Texts.of(ids))
+            named = ids if isinstance(ids, np.ndarray) else text_codes(Texts.of(ids))
             self._add_codes(self._of_sets(y_true) if several else self._codes[:, y_true], named)
 
     def _add_codes(self, labels: Codes, named: Codes) -> None:
@@ -106,6 +106,12 @@ class DataDigest:
         if not self._named.n_items:
             return self._positional.hexdigest()
         return hashlib.sha256(self._header + self._named.hexdigest().encode()).hexdigest()
+
+
+def counted_digest(class_names: Sequence[str], support: Sequence[int]) -> str:
+    """Digest what is known of samples that came as counts: how many there are of each class."""
+    parts = [text for pair in sorted(zip(class_names, map(str, support), strict=True)) for text in pair]
+    return hashlib.sha256(_names_bytes(["counted", *parts])).hexdigest()
 
 
 def array_items(inputs: Sequence[NDArray[np.generic]]) -> Iterable[bytes]:

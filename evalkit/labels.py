@@ -13,7 +13,8 @@ Ints = NDArray[np.int64]
 
 _SHOWN = 5
 # An integer as it is written; 01 is a name.
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+INTEGER = r"-?(0|[1-9][0-9]*)"
+_INTEGER = re.compile(INTEGER)
 _MISSING = ("NAType", "NaTType")
 
 
@@ -55,7 +56,7 @@ def class_indices(values: NDArray[Any], class_names: Sequence[str], *, where: st
 
     Text, and integers that may be names, are matched as in :func:`match_labels`.
     """
-    names = class_names if values.dtype.kind in "UO" or _renumbered(class_names) else ()
+    names = class_names if values.dtype.kind in "UO" or is_renumbered(class_names) else ()
     return match_labels(values, names, where=where) if names else integral_labels(values, where=where)
 
 
@@ -144,7 +145,7 @@ def _from_integers(labels: Ints, class_names: Sequence[str], where: str) -> Ints
     """
     n_classes = len(class_names)
     index = {int(name): k for k, name in enumerate(class_names) if _INTEGER.fullmatch(name)}
-    if not _renumbered(class_names):
+    if not is_renumbered(class_names):
         check_range(labels, n_classes=n_classes, where=where)
         return labels
     found = np.unique(labels)
@@ -158,7 +159,7 @@ def _from_integers(labels: Ints, class_names: Sequence[str], where: str) -> Ints
     return labels
 
 
-def _renumbered(class_names: Sequence[str]) -> bool:
+def is_renumbered(class_names: Sequence[str]) -> bool:
     """Return whether a name is an integer that is not its own position."""
     return any(_INTEGER.fullmatch(name) and name != str(k) for k, name in enumerate(class_names))
 

@@ -4,9 +4,10 @@ One row a sample, in index order of the batches: who it was, what was true, what
 scores, from which every score metric is computed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -39,7 +40,7 @@ class PredictionBatch:
         index: Positions in the data set, int64, shape (n,).
         y_true, y_pred: Class indices, int64, shape (n,); of a multilabel task booleans, shape (n, L).
         outputs: What the model returned, float32 or float64, shape (n, K); None where only classes are known.
-        ids: Sample ids, or None where samples are known by position.
+        ids: Sample ids, as a list or an arrow array; None where samples are known by position.
         attributes: Further columns by name, each of shape (n,).
     """
 
@@ -47,8 +48,8 @@ class PredictionBatch:
     y_true: NDArray[Any]
     y_pred: NDArray[Any]
     outputs: NDArray[Any] | None
-    ids: Sequence[str] | None = None
-    attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    ids: Any = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def reserved(name: str) -> bool:
@@ -98,10 +99,22 @@ def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
 def _named_columns(batch: PredictionBatch) -> dict[str, Any]:
     return {
         "index": batch.index,
-        "sample_id": [str(i) for i in batch.index.tolist()] if batch.ids is None else list(batch.ids),
+        "sample_id": [str(i) for i in batch.index.tolist()] if batch.ids is None else _texts(batch.ids),
         "y_true": _classes(batch.y_true),
         "y_pred": _classes(batch.y_pred),
     }
+
+
+def _texts(ids: Any) -> Any:
+    return ids if isinstance(ids, pa.Array) else list(ids)
+
+
+def slim_columns(batch: PredictionBatch) -> dict[str, Any]:
+    """Return the columns of samples without scores: labels, and ids where there are any."""
+    named = _named_columns(replace(batch, ids=() if batch.ids is None else batch.ids))
+    if batch.ids is None:
+        del named["sample_id"]
+    return named | dict(batch.attributes)
 
 
 def _classes(labels: NDArray[Any]) -> Any:
@@ -159,15 +172,21 @@ class Conforming:
 
 
 class LedgerWriter:
-    """Streams rows into row groups of a Parquet file; these are the same however the rows came in."""
+    """Streams rows into row groups of a Parquet file; these are the same however the rows came in.
 
-    def __init__(self, file: BinaryIO, output: Output) -> None:
+    A group is packed behind the caller's back, while the next one comes together; one waits at a time.
+    """
+
+    def __init__(self, file: BinaryIO, output: Output, *, row_group: int = ROW_GROUP) -> None:
         self._file = file
         self._output: Output = output
+        self._row_group = row_group
         self._writer: pq.ParquetWriter | None = None
         self._conforming = Conforming()
         self._tables: list[pa.Table] = []
         self._rows = 0
+        self._behind = ThreadPoolExecutor(1)
+        self._pending: Future[None] | None = None
 
     def write(self, batch: PredictionBatch) -> None:
         """Add a batch."""
@@ -177,36 +196,61 @@ class LedgerWriter:
         """Add rows of the table's own columns."""
         self._tables.append(self._conforming(table))
         self._rows += table.num_rows
-        if self._rows >= ROW_GROUP:
-            self._flush(self._rows // ROW_GROUP * ROW_GROUP)
+        if self._rows >= self._row_group:
+            self._flush(self._rows // self._row_group * self._row_group)
 
     def close(self) -> None:
         """Write what is buffered and the footer."""
         self._flush(self._rows)
+        self._wait()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def abandon(self) -> None:
+        """Let go of what is being written."""
+        self._behind.shutdown()
 
     def _flush(self, n_rows: int) -> None:
         if not self._tables:
             return
         table = pa.concat_tables(self._tables)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(Sink(self._file), table.schema)
-        self._writer.write_table(table.slice(0, n_rows).combine_chunks(), row_group_size=ROW_GROUP)
+        self._wait()
+        self._pending = self._behind.submit(self._pack, table.slice(0, n_rows))
         rest = table.slice(n_rows)
         self._tables, self._rows = [rest] if rest.num_rows else [], rest.num_rows
 
+    def _pack(self, table: pa.Table) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(Sink(self._file), table.schema, **_encoding(table.schema))
+        self._writer.write_table(table.combine_chunks(), row_group_size=self._row_group)
+
+    def _wait(self) -> None:
+        """Wait for the group before; its error is raised here."""
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
+
+def _encoding(schema: pa.Schema) -> dict[str, Any]:
+    """Return how columns are packed: what is different in every row takes no dictionary."""
+    named = {"index": "DELTA_BINARY_PACKED", "sample_id": "DELTA_LENGTH_BYTE_ARRAY"}
+    own = {name: encoding for name, encoding in named.items() if name in schema.names}
+    return {"use_dictionary": [name for name in schema.names if name not in own], "column_encoding": own}
+
 
 @contextmanager
-def open_ledger(path: Path, output: Output) -> Iterator[LedgerWriter]:
+def open_ledger(path: Path, output: Output, *, row_group: int = ROW_GROUP) -> Iterator[LedgerWriter]:
     """Open a ledger for writing and close it; a full disk is an OutputError."""
     try:
         # An open file, because arrow takes no path that is not UTF-8.
         with path.open("wb") as file:
-            writer = LedgerWriter(file, output)
-            yield writer
-            writer.close()
+            writer = LedgerWriter(file, output, row_group=row_group)
+            try:
+                yield writer
+                writer.close()
+            finally:
+                writer.abandon()
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"{path.parent}: the ledger cannot be written: {os_reason(error)}") from error
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from evalkit.checkpoints.contract import (
     ClassContract,
     class_contract,
-    positive_index,
     value_in_checkpoint,
 )
 from evalkit.checkpoints.data import plain_values
@@ -20,6 +19,7 @@ from evalkit.checkpoints.library import LibraryModel
 from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
 from evalkit.checkpoints.tree import tensor_sets
 from evalkit.datasets import check_data
+from evalkit.deciding import positive_index
 from evalkit.errors import nearest
 from evalkit.spec import Loaded, ModelSpec
 

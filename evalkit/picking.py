@@ -18,6 +18,7 @@ _MOST = {"confident": 20, "label": 16, "flip": 16, "margin": 8}
 _PAIRS, _IN_PAIR = 5, 3
 _LEAST_SURE, _SURER, _CLOSE = 0.01, 0.5, 0.2
 _ROWS = 1 << 18
+_SHIFT = 32
 # So many rows say how sure a model usually is.
 _TRIED = 1 << 20
 _SCORES = ("p_pred", "p_true", "margin", "logloss")
@@ -148,17 +149,18 @@ def _usual(table: pq.ParquetFile) -> NDArray[np.float64]:
 
 
 def _counted(table: pq.ParquetFile) -> NDArray[np.int64]:
-    """Count the pairs of classes, sparse as a matrix of no more than the largest index."""
-    cells: Counter[tuple[int, int]] = Counter()
+    """Count the confusions, as a matrix up to the largest index."""
+    found: Counter[int] = Counter()
     for _, columns in _pieces(table, ("y_true", "y_pred")):
         wrong = columns["y_true"] != columns["y_pred"]
-        pairs = np.stack([columns["y_true"][wrong], columns["y_pred"][wrong]])
-        distinct, n = np.unique(pairs, axis=1, return_counts=True)
-        cells.update(dict(zip(zip(*distinct.tolist(), strict=True), n.tolist(), strict=True)))
-    size = max((max(pair) for pair in cells), default=0) + 1
+        cells = columns["y_true"][wrong].astype(np.int64) << _SHIFT | columns["y_pred"][wrong]
+        distinct, n = np.unique(cells, return_counts=True)
+        found.update(dict(zip(distinct.tolist(), n.tolist(), strict=True)))
+    pairs = [divmod(cell, 1 << _SHIFT) for cell in found]
+    size = max((max(pair) for pair in pairs), default=0) + 1
     matrix = np.zeros((size, size), np.int64)
-    for pair, n in cells.items():
-        matrix[pair] = n
+    for pair, n_samples in zip(pairs, found.values(), strict=True):
+        matrix[pair] = n_samples
     return matrix
 
 

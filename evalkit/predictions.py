@@ -49,7 +49,7 @@ def check_scores(values: ArrayLike, decision: Decision, *, n_samples: int, n_cla
     if rows.size:
         raise DataError(f"y_score: NaN or infinite in rows {listed(rows[:_SHOWN].tolist())}")
     if decision.output == "probabilities":
-        _check_probabilities(scores.astype(np.float64), exclusive=decision.task != "multilabel")
+        check_probabilities(scores.astype(np.float64), exclusive=decision.task != "multilabel")
     return decision.two_columns(scores)
 
 
@@ -70,12 +70,19 @@ def check_ids(ids: Sequence[object], *, n_samples: int, known: Collection[str]) 
     return names
 
 
-def _check_probabilities(scores: NDArray[np.float64], *, exclusive: bool) -> None:
+def check_probabilities(scores: NDArray[np.float64], *, exclusive: bool, start: int = 0) -> None:
+    """Raise DataError where declared probabilities are none.
+
+    Args:
+        scores: Shape (n, K).
+        exclusive: Whether a row sums to 1.
+        start: The number of the first row.
+    """
     bad = ((scores < 0) | (scores > 1)).any(axis=1)
     if exclusive and scores.shape[1] > 1:
         bad |= np.abs(scores.sum(axis=1) - 1) > _TOLERANCE
     if bad.any():
         raise DataError(
-            f"y_score: row {int(np.flatnonzero(bad)[0])} is no probability distribution",
+            f"y_score: row {int(np.flatnonzero(bad)[0]) + start} is no probability distribution",
             hint="Say output='logits' or 'scores' if that is what it is",
         )

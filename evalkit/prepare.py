@@ -1,6 +1,5 @@
 """From an opened specification to a setup: model and data, each checked before the loop."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -9,17 +8,14 @@ from numpy.typing import NDArray
 
 from evalkit.asking import asked_of
 from evalkit.assemble import Question
-from evalkit.checkpoints.contract import (
-    names_held,
-    positive_index,
-)
+from evalkit.checkpoints.contract import names_held
 from evalkit.checkpoints.filling import filled_model, width_of
 from evalkit.checkpoints.loading import file_facts
 from evalkit.checkpoints.reader import Checkpoint
 from evalkit.checkpoints.trusted import load_trusted
 from evalkit.datasets import Source, open_source
 from evalkit.datasets.preprocess import Preprocessing
-from evalkit.decide import Decision
+from evalkit.deciding import decision_of, memory_of
 from evalkit.display import quoted, visible
 from evalkit.errors import ModelError, nearest
 from evalkit.findings import Asked
@@ -27,17 +23,9 @@ from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.manifest import Manifest, read_manifest
 from evalkit.opening import Opened, valid_outputs
-from evalkit.result import read_result
 from evalkit.setup import Setup, module_facts
-from evalkit.spec import KeyPath, Loaded, ThresholdFrom
+from evalkit.spec import KeyPath, Loaded
 
-DEFAULT_THRESHOLD = 0.5
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?b|b)", re.IGNORECASE)
-_UNITS = {"b": 1} | {
-    f"{letter}{i}b": (1024 if i else 1000) ** power
-    for power, letter in enumerate("kmg", 1)
-    for i in ("", "i")
-}
 _INTEGRITY = {
     "crc_verified": ("ok", "the file's checksums hold"),
     "crc_not_recorded": ("warn", "the file carries no checksums"),
@@ -59,7 +47,7 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
     loaded, names = opened.loaded, opened.contract.names
     spec, device = loaded.spec, pick_device(loaded.spec.run.device)
     valid, kept = valid_outputs(loaded, names), opened.class_names
-    decision, chosen_on = _decision(loaded, kept)
+    decision, chosen_on = decision_of(loaded, kept)
     asked = asked_of(
         spec.metrics,
         spec.data.slices,
@@ -69,7 +57,7 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
         scored=True,
         error=loaded.source.error,
     )
-    memory = _bytes(loaded)
+    memory = memory_of(loaded)
     torch.manual_seed(spec.run.seed)
     model, facts = _model(opened)
     _record_integrity(integrity, opened.checkpoint, pinned=spec.model.sha256 is not None)
@@ -207,40 +195,3 @@ def _check_attributes(loaded: Loaded, source: Source, asked: Asked) -> None:
             elif unit is not None and name == unit.by:
                 key = ("metrics", "unit", "by")
             raise loaded.source.error(key, f"the data have no attribute {name!r}{nearest(name, known)}")
-
-
-def _decision(loaded: Loaded, class_names: tuple[str, ...]) -> tuple[Decision, str | None]:
-    """Return the rule, and the digest of the data that its threshold was chosen on."""
-    spec, positive = loaded.spec, positive_index(loaded, class_names)
-    if spec.task == "multiclass":
-        return Decision(spec.task, spec.model.output), None
-    declared, chosen_on = spec.model.threshold, None
-    if isinstance(declared, ThresholdFrom):
-        threshold, chosen_on = _threshold_of(loaded, declared)
-    else:
-        threshold = DEFAULT_THRESHOLD if declared is None else float(str(declared))
-    return Decision(spec.task, spec.model.output, positive, threshold), chosen_on
-
-
-def _threshold_of(loaded: Loaded, declared: ThresholdFrom) -> tuple[float, str | None]:
-    """Take the threshold that was best on another run, and the digest of its data."""
-    other = read_result(loaded.resolve(declared.from_))
-    for point in other.curves.get("operating_points") or ():
-        if point.get("name") == declared.choose:
-            return float(point["threshold"]), other.digests.get("data")
-    raise loaded.source.error(
-        ("model", "threshold", "from"), f"{declared.from_} has no operating point {declared.choose}"
-    )
-
-
-def _bytes(loaded: Loaded) -> int:
-    """Read a size such as 512 MiB."""
-    declared = loaded.spec.metrics.score_memory
-    if isinstance(declared, int):
-        return declared
-    match = _SIZE.fullmatch(declared.strip())
-    if match is None:
-        raise loaded.source.error(
-            ("metrics", "score_memory"), f"expected a size such as 512 MiB, got {declared!r}"
-        )
-    return int(float(match[1]) * _UNITS[match[2].lower()])

@@ -38,7 +38,7 @@ FLOORS = (
     {"stored"},
     {"curves", "sample_rows", "slices"},
     {"findings"},
-    {"asking", "assemble"},
+    {"asking", "assemble", "deciding"},
     {"describing"},
     {"concluding", "merging"},
     {"checkpoints", "datasets", "compare", "render"},

@@ -22,6 +22,7 @@ from evalkit.errors import EvalkitError, ExitCode, os_reason, reason_of
 
 COMMANDS = {
     "run": "Evaluate a model on data: documents, report and verdict.",
+    "score": "Judge predictions that are there already, whoever made them.",
     "merge": "Put the shards of a run together, and judge it.",
     "report": "Render a run's report again, from its documents.",
     "gate": "Judge a run again, from its documents.",

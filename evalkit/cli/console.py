@@ -59,7 +59,7 @@ def check_current_folder() -> None:
 
 @contextmanager
 def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows (samples done, samples in all).
+    """Give a function that shows (samples done, samples in all; 0 where that is not known).
 
     A bar with rate and time left on a terminal, a plain line every ten seconds elsewhere.
     """
@@ -107,7 +107,7 @@ def _rich_bar(label: str) -> Iterator[Callable[[int, int], None]]:
             nonlocal first
             first = done if first is None else first
             rate = (done - first) / max(time.monotonic() - start, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.0f} samples/s")
+            bar.update(task, completed=done, total=total or None, rate=f"{rate:.0f} samples/s")
 
         yield update
 
@@ -124,6 +124,7 @@ def _plain_lines(label: str, clock: Callable[[], float]) -> Callable[[int, int],
             return
         last = now
         rate = max(done - first, 1) / (now - start)
-        tell(f"{label}: {done} of {total} samples, {rate:.0f} a second, {(total - done) / rate:.0f} s left")
+        left = f", {(total - done) / rate:.0f} s left" if total else ""
+        tell(f"{label}: {done}{f' of {total}' if total else ''} samples, {rate:.0f} a second{left}")
 
     return update

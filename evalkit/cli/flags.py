@@ -1,13 +1,19 @@
-"""The flags of ``evalkit run``: each is a key of the specification."""
+"""The flags of ``evalkit run`` and ``score``: each is a key of the specification."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from evalkit.cli.console import tell
 from evalkit.errors import SpecificationError
-from evalkit.spec import Override, resolve_path
+from evalkit.rundir import publish_file
+from evalkit.spec import Loaded, Override, resolve_path
+
+Flags = Mapping[str, tuple[str, bool, str]]
+Command = Callable[..., Any]
 
 # flag -> (key, the value is text as it stands, help)
 FLAGS = {
@@ -43,25 +49,49 @@ FLAGS = {
     "--audit": ("run.audit", True, "standard, full or off: ask the model again, in other batches."),
     "--workers": ("run.workers", False, "Loader processes."),
 }
+# Those of ``score``: what belongs to results, and the columns of a table.
+SCORED = {
+    flag: FLAGS[flag]
+    for flag in (
+        "--name", "--task", "--output-kind", "--classes", "--positive-class", "--threshold",
+        "--interval-method", "--cluster", "--slices", "--baseline",
+    )
+} | {
+    "--label": ("data.label", True, "Column of the true class; y_true unless said."),
+    "--prediction": ("data.prediction", True, "Column of the predicted class; y_pred unless said."),
+    "--scores": ("data.scores", True, "Columns of scores in class order, a,b,c; or named by class, 'p_*'."),
+    "--id": ("data.id", True, "Column of sample ids; sample_id unless said."),
+    "--count": ("data.count", True, "Column of how many samples a row stands for."),
+    "--attributes": ("data.attributes", True, "Further columns to keep: a,b."),
+    "--labels-are": ("data.labels_are", True, "names or indices, where a CSV could mean either."),
+    "--ids": ("data.ids", True, "check (the default), or trust: do not look for repeated ids."),
+}  # fmt: skip
+_LISTS = ("--label", "--prediction", "--scores", "--attributes")
 _SUFFIXES = {".npz": "npz", ".csv": "table", ".parquet": "table"}
 
 
-def with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+def with_flags(flags: Flags) -> Callable[[Command], Command]:
     """Add every flag to a command."""
-    for flag, (_, _, text) in reversed(FLAGS.items()):
-        function = click.option(flag, help=text)(function)
-    return function
+
+    def add(function: Command) -> Command:
+        for flag, (_, _, text) in reversed(list(flags.items())):
+            function = click.option(flag, help=text)(function)
+        return function
+
+    return add
 
 
-def overrides(settings: tuple[str, ...], flags: dict[str, str | None]) -> list[Override]:
+def overrides(settings: tuple[str, ...], said: dict[str, str | None], *, flags: Flags) -> list[Override]:
     """Return what flags and ``--set`` say, in their order."""
     found = []
-    for flag, (key, literal, _) in FLAGS.items():
-        value = flags[flag.removeprefix("--").replace("-", "_")]
-        if value is not None:
+    for flag, (key, literal, _) in flags.items():
+        value = said[flag.removeprefix("--").replace("-", "_")]
+        if value is not None and flags is SCORED and flag in _LISTS and "," in value:
+            found.append(Override(key, json.dumps(value.split(",")), flag))
+        elif value is not None:
             found.append(Override(key, value, flag, literal))
-    data = flags["data"]
-    if data is not None and flags["source"] is None:
+    data = said.get("data")
+    if data is not None and said["source"] is None:
         found.append(Override("data.source", _source_of(data), "--data", literal=True))
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -94,3 +124,13 @@ def floor(text: str) -> dict[str, Any]:
     except ValueError as error:
         expected = "expected METRIC=LIMIT" if not equals else f"{limit!r} is no number"
         raise SpecificationError(f"--min {text}: {expected}") from error
+
+
+def write_specification(loaded: Loaded, path: Path) -> None:
+    """Save what was asked for as a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    publish_file(path, loaded.to_yaml(path).encode())
+    module = (loaded.spec.model.factory or "").partition(":")[0].partition(".")[0]
+    beside = loaded.base / f"{module}.py"
+    if beside.exists() and path.parent.resolve() != loaded.base.resolve():
+        tell(f"note: {path} looks for {beside.name} beside itself; move one of them")

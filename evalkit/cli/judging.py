@@ -44,7 +44,7 @@ class Judgement:
 
 
 def judged(
-    result: EvalResult, document: bytes, terms: Terms, baseline: BaselineRun | None, *, ledger: Path
+    result: EvalResult, document: bytes, terms: Terms, baseline: BaselineRun | None, *, ledger: Path | None
 ) -> Judged:
     """Judge a result.
 
@@ -53,7 +53,7 @@ def judged(
         document: The bytes of its result.json.
         terms: How it is judged.
         baseline: What comparing checks compare with.
-        ledger: The candidate's per-sample table.
+        ledger: The candidate's per-sample table; None for none.
     """
     digest = sha256(document).hexdigest()
     verdict, compared = judge_run(result, terms, baseline, ledger=ledger, result_sha256=digest)

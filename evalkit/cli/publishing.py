@@ -5,19 +5,39 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from evalkit.baselines import BaselineRun, measured_name
+from evalkit.binned import FILE_NAME as SCORES
+from evalkit.binned import ClassBins
 from evalkit.blessing import slim_ledger
 from evalkit.cli.judging import Judgement, judged, rendered
 from evalkit.concluding import Evaluation
 from evalkit.gallery import FILE_NAME as GALLERY
 from evalkit.gallery import GalleryRow, write_gallery
 from evalkit.gates import Terms
+from evalkit.result import EvalResult
 from evalkit.rundir import BASELINE_LEDGER, BASELINE_RESULT, LEDGER, RUN, RunDirectory
 from evalkit.runfile import RunFile
 from evalkit.verdict import Verdict
 
 Gallery = Callable[[Verdict], Sequence[GalleryRow]]
+
+
+class Published(Protocol):
+    """What the documents of a run are written from."""
+
+    @property
+    def result(self) -> EvalResult:
+        """The document."""
+
+    @property
+    def table(self) -> Path | None:
+        """The per-sample table; None where there is none."""
+
+    @property
+    def bins(self) -> ClassBins | None:
+        """Of classes that gates rank by and the table does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +47,29 @@ class Concluded:
     evaluation: Evaluation
     ledger: Path
 
+    @property
+    def result(self) -> EvalResult:
+        """The document."""
+        return self.evaluation.result
+
+    @property
+    def table(self) -> Path | None:
+        """The per-sample table; None of an invalid run."""
+        return self.ledger if self.evaluation.failure is None else None
+
+    @property
+    def bins(self) -> ClassBins:
+        """Of classes that gates rank by and the table does not hold."""
+        return self.evaluation.bins
+
 
 def publish_evaluation(
     directory: RunDirectory,
-    found: Concluded,
+    found: Published,
     terms: Terms,
     baseline: BaselineRun | None,
     gallery: Gallery,
-    run: RunFile,
+    run: RunFile | None = None,
     *,
     complete: bool = True,
 ) -> Judgement:
@@ -46,28 +81,30 @@ def publish_evaluation(
         terms: How it is judged.
         baseline: What comparing checks compare with.
         gallery: Chooses samples to show, once the verdict is known.
-        run: What it was made of.
+        run: What it was made of; None where there is nothing to go on with or to repeat.
         complete: Whether nothing is left to go on with.
     """
-    evaluation, ledger = found.evaluation, found.ledger
-    document = evaluation.result.to_json()
-    verdict = judged(evaluation.result, document, terms, baseline, ledger=ledger)
+    result, table = found.result, found.table
+    document = result.to_json()
+    verdict = judged(result, document, terms, baseline, ledger=table)
     parts: dict[str, bytes | Path] = {}
     rows: Sequence[GalleryRow] = ()
-    if evaluation.failure is None:
-        parts[LEDGER] = ledger
+    if table is not None:
+        parts[LEDGER] = table
         rows = gallery(verdict.verdict)
         if rows:
             shown = parts[GALLERY] = directory.temporary(GALLERY)
             write_gallery(shown, rows)
-        scores = directory.temporary("scores.npz")
-        if evaluation.bins.write(scores):
-            parts["scores.npz"] = scores
-    judgement = rendered(evaluation.result, verdict, rows)
+        scores = directory.temporary(SCORES)
+        if found.bins is not None and found.bins.write(scores):
+            parts[SCORES] = scores
+    judgement = rendered(result, verdict, rows)
     parts |= {"result.json": document, **verdict.baseline}
-    sums = {name: _digest(content) for name, content in parts.items()}
-    written = finished(run, sums) if complete else run
-    directory.publish({**parts, **judgement.documents(), RUN: written.to_json()})
+    documents = {**parts, **judgement.documents()}
+    if run is not None:
+        sums = {name: _digest(content) for name, content in parts.items()}
+        documents[RUN] = (finished(run, sums) if complete else run).to_json()
+    directory.publish(documents)
     return judgement
 
 

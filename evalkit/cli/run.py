@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.baselines import NO_BASELINE, BaselineRun, read_baseline
-from evalkit.cli.console import check_current_folder, tell
-from evalkit.cli.flags import floor, overrides, with_flags
+from evalkit.cli.console import check_current_folder
+from evalkit.cli.flags import FLAGS, floor, overrides, with_flags, write_specification
 from evalkit.cli.judging import announce, finish
+from evalkit.cli.stored import named_baseline
 from evalkit.errors import SpecificationError
 from evalkit.gates import Terms, plan_gates
-from evalkit.gitref import PREFIX
 from evalkit.provenance import collect_provenance
 from evalkit.reads import forget
-from evalkit.rundir import LEDGER, open_run_directory, publish_file
-from evalkit.spec import BaselineCheckpoint, Loaded, load_specification
+from evalkit.rundir import LEDGER, open_run_directory
+from evalkit.spec import PREDICTIONS, BaselineCheckpoint, Loaded, load_specification
 from evalkit.usercode import import_path
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ WHOLE = (1, 1)
 @click.command("run")
 @click.argument("specification", type=click.Path(path_type=Path), required=False)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@with_flags
+@with_flags(FLAGS)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
 @click.option("--min", "floors", multiple=True, metavar="METRIC=LIMIT", help="Add a gate: accuracy=0.90.")
 @click.option("--write-spec", type=click.Path(path_type=Path), help="Save what was asked for as a file.")
@@ -77,13 +76,19 @@ def command(
     check_current_folder()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     loaded = load_specification(
-        specification, overrides=overrides(settings, flags), gates=[floor(text) for text in floors]
+        specification,
+        overrides=overrides(settings, flags, flags=FLAGS),
+        gates=[floor(text) for text in floors],
     )
+    if loaded.spec.data.source == PREDICTIONS:
+        raise loaded.source.error(
+            ("data", "source"), "predictions are there already", hint="Say evalkit score"
+        )
     if resume and force:
         raise SpecificationError("--resume goes on and --force begins anew: one of the two")
     part, expected, imported = _shard(shard), None, frozenset(sys.modules)
     forget()
-    baseline = _baseline(loaded)
+    baseline = named_baseline(loaded)
     with open_run_directory(output) as directory:
         from evalkit.cli.job import prepare_job  # noqa: PLC0415 - torch, not for --help
         from evalkit.cli.session import Session  # noqa: PLC0415
@@ -126,7 +131,7 @@ def command(
             if number is not None and failure is None:
                 expected = _compare(number, job, output / LEDGER)
     if write_spec is not None:
-        _write_specification(loaded, write_spec)
+        write_specification(loaded, write_spec)
     code = announce(result, judgement, output, as_json=as_json, quiet=quiet, expected=expected)
     return finish(code, failure or judgement.error)
 
@@ -161,26 +166,9 @@ def _compare(number: "Expectation", job: "Job", ledger: Path) -> dict[str, Any]:
     )
 
 
-def _baseline(loaded: Loaded) -> BaselineRun | None:
-    named = loaded.spec.baseline
-    if not isinstance(named, str):
-        return None
-    plain = named == NO_BASELINE or named.startswith(PREFIX)
-    return read_baseline(named if plain else str(loaded.resolve(named).absolute()), base=loaded.base)
-
-
 def _open_older(loaded: Loaded) -> "Opened | None":
     """Open the baseline that is measured in the same command; None where it is none of that kind."""
     from evalkit.opening import open_specification  # noqa: PLC0415 - torch
 
     named = loaded.spec.baseline
     return open_specification(loaded.beside(named)) if isinstance(named, BaselineCheckpoint) else None
-
-
-def _write_specification(loaded: Loaded, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    publish_file(path, loaded.to_yaml(path).encode())
-    module = (loaded.spec.model.factory or "").partition(":")[0].partition(".")[0]
-    beside = loaded.base / f"{module}.py"
-    if beside.exists() and path.parent.resolve() != loaded.base.resolve():
-        tell(f"note: {path} looks for {beside.name} beside itself; move one of them")

@@ -1,11 +1,12 @@
-"""What a result says of how it is judged: gates, comparison and baseline of its specification."""
+"""What a run is judged by: gates, comparison and baseline of its specification, or of its result."""
 
 from pathlib import Path
 
-from evalkit.baselines import BaselineRun, kept_baseline, read_baseline
+from evalkit.baselines import NO_BASELINE, BaselineRun, kept_baseline, read_baseline
 from evalkit.errors import DocumentError, SpecificationError
+from evalkit.gitref import PREFIX
 from evalkit.result import EvalResult
-from evalkit.spec import CompareSpec, GateSpec, SourceMap, validate_gates
+from evalkit.spec import CompareSpec, GateSpec, Loaded, SourceMap, validate_gates
 
 
 def stored_gates(result: EvalResult, directory: Path, source: SourceMap) -> tuple[GateSpec, ...]:
@@ -32,3 +33,12 @@ def stored_baseline(result: EvalResult, directory: Path) -> BaselineRun | None:
     if not isinstance(stored, str) or not isinstance(base, str):
         return None
     return read_baseline(stored, base=directory / Path(base).expanduser())
+
+
+def named_baseline(loaded: Loaded) -> BaselineRun | None:
+    """Read the baseline that a specification names; None where it is to be measured, or there is none."""
+    named = loaded.spec.baseline
+    if not isinstance(named, str):
+        return None
+    plain = named == NO_BASELINE or named.startswith(PREFIX)
+    return read_baseline(named if plain else str(loaded.resolve(named).absolute()), base=loaded.base)

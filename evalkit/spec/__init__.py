@@ -1,6 +1,6 @@
 """The validated specification: what to evaluate, on what, measured how, and judged by which gates."""
 
-from evalkit.spec.checks import check_comparable
+from evalkit.spec.checks import PREDICTIONS, check_comparable
 from evalkit.spec.load import (
     GateFile,
     Loaded,
@@ -29,6 +29,7 @@ from evalkit.spec.schema import (
 from evalkit.spec.source import KeyPath, SourceMap, format_path
 
 __all__ = [
+    "PREDICTIONS",
     "BaselineCheckpoint",
     "CompareSpec",
     "DataSpec",

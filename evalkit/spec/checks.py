@@ -7,10 +7,21 @@ from typing import Any
 from evalkit.catalogue import COUNTS, Metric, find_metric
 from evalkit.errors import SpecificationError
 from evalkit.rules import DROP_JUDGES, LIMIT_JUDGES
-from evalkit.spec.schema import GateSpec, PreprocessSpec, SliceSpec, Specification, ThresholdFrom
+from evalkit.spec.schema import (
+    BaselineCheckpoint,
+    GateSpec,
+    PreprocessSpec,
+    SliceSpec,
+    Specification,
+    ThresholdFrom,
+)
 from evalkit.spec.source import KeyPath, SourceMap
 
 _COMPARING = ("max_drop", "min_gain")
+PREDICTIONS = "predictions"
+_OF_PREDICTIONS = ("prediction", "scores", "count", "labels_are", "ids")
+_OF_SAMPLES = tuple("preprocess on_unreadable root image features collate train_manifest".split())
+_OF_MODELS = tuple("factory args checkpoint weights sha256 select class_order valid_classes".split())
 
 
 def check_gates(gates: Sequence[GateSpec], source: SourceMap, *, given: bool) -> None:
@@ -85,7 +96,13 @@ def check_values(spec: Specification, source: SourceMap) -> None:
         raise source.error(("metrics", "averages"), "samples belongs to task: multilabel")
     check_slices(spec.data.slices, ("data", "slices"), source)
     _check_valid(spec, source)
-    if spec.model.checkpoint is None and not (spec.model.factory or "").startswith("transformers:"):
+    _check_predictions(spec, source)
+    predictions = spec.data.source == PREDICTIONS
+    if (
+        not predictions
+        and spec.model.checkpoint is None
+        and not (spec.model.factory or "").startswith("transformers:")
+    ):
         raise source.error(("model", "checkpoint"), "is required")
     _check_threshold(spec, source)
     _check_preprocess(spec, source)
@@ -139,6 +156,19 @@ def check_normalisation(declared: PreprocessSpec, path: KeyPath, source: SourceM
             raise source.error((*path, key), text)
     if any(value <= 0 for value in declared.std or ()):
         raise source.error((*path, "std"), "must be greater than 0")
+
+
+def _check_predictions(spec: Specification, source: SourceMap) -> None:
+    """Refuse keys of a model where predictions are scored, and keys of a table of predictions elsewhere."""
+    here = spec.data.source == PREDICTIONS
+    refused = [("data", key) for key in (_OF_SAMPLES if here else _OF_PREDICTIONS)]
+    refused += [("model", key) for key in _OF_MODELS if here]
+    for block, key in refused:
+        if key in getattr(spec, block).model_fields_set:
+            what = "belongs to a model that is run" if here else f"belongs to source: {PREDICTIONS}"
+            raise source.error((block, key), what)
+    if here and isinstance(spec.baseline, BaselineCheckpoint):
+        raise source.error(("baseline",), "a checkpoint needs a model that is run: name a run directory")
 
 
 def _check_names(spec: Specification, source: SourceMap) -> None:

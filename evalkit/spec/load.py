@@ -129,7 +129,11 @@ class Override:
 
 
 def load_specification(
-    path: Path | None, *, overrides: Sequence[Override] = (), gates: Sequence[dict[str, Any]] = ()
+    path: Path | None,
+    *,
+    overrides: Sequence[Override] = (),
+    gates: Sequence[dict[str, Any]] = (),
+    known: dict[str, Any] | None = None,
 ) -> Loaded:
     """Read, override and validate a specification.
 
@@ -137,11 +141,12 @@ def load_specification(
         path: The YAML file; None where flags say everything.
         overrides: In the order of the command line.
         gates: Further gates, from flags.
+        known: What is known without a file.
 
     Raises:
         SpecificationError: Anything unknown, mistyped, impossible, or not available yet.
     """
-    data, source = ({}, SourceMap("command line")) if path is None else read_yaml(path)
+    data, source = (dict(known or {}), SourceMap("command line")) if path is None else read_yaml(path)
     base = Path() if path is None else path.parent
     for item in overrides:
         value: Any = item.value if item.literal else parse_value(item.value, flag=item.flag)

@@ -133,9 +133,9 @@ SliceSpec = StrictStr | tuple[StrictStr, ...] | dict[StrictStr, tuple[Number, ..
 
 
 class DataSpec(Block):
-    """Which samples."""
+    """Which samples, or whose predictions."""
 
-    source: Literal["npz", "folder", "table", "factory"]
+    source: Literal["npz", "folder", "table", "factory", "predictions"]
     path: StrictStr
     preprocess: PreprocessSpec | StrictStr | None = None
     attributes: StrictStr | tuple[StrictStr, ...] | None = None
@@ -148,6 +148,11 @@ class DataSpec(Block):
     id: StrictStr | None = None
     collate: StrictStr | None = None
     train_manifest: StrictStr | None = None
+    prediction: StrictStr | tuple[StrictStr, ...] | None = None
+    scores: StrictStr | tuple[StrictStr, ...] | None = None
+    count: StrictStr | None = None
+    labels_are: Literal["names", "indices"] | None = None
+    ids: Literal["check", "trust"] = "check"
 
 
 class RunSpec(Block):
@@ -276,7 +281,7 @@ class Specification(Block):
     name: StrictStr = "model"
     task: Literal["binary", "multiclass", "multilabel"] = "multiclass"
     extends: Annotated[StrictStr | None, Later()] = None
-    model: ModelSpec
+    model: ModelSpec = ModelSpec()
     data: DataSpec
     run: RunSpec = RunSpec()
     metrics: MetricsSpec = MetricsSpec()

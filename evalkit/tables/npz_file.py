@@ -64,6 +64,10 @@ class NpzFile:
         """Its columns."""
         return tuple(self.members)
 
+    def n_rows(self) -> int:
+        """Return the arrays' length."""
+        return next(iter(self.members.values()))[0].shape[0]
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns, all arrays side by side."""
         wanted = {self.members[name][0].name: self.members[name][0] for name in columns}

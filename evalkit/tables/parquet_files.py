@@ -48,6 +48,10 @@ class ParquetFiles:
                 raise DataError(f"{file}: has other columns than {files[0]}")
         return cls(path, files, check_names(path, [*names, *said]), partitions)
 
+    def n_rows(self) -> int:
+        """Return the rows of all files, by their footers."""
+        return sum(_n_rows(path) for path in self.files)
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns of all files."""
         for path in self.files:
@@ -62,6 +66,11 @@ class ParquetFiles:
 def _names(path: Path) -> tuple[str, ...]:
     with reading(path), path.open("rb") as file:
         return check_names(path, pq.ParquetFile(file).schema_arrow.names)
+
+
+def _n_rows(path: Path) -> int:
+    with reading(path), path.open("rb") as file:
+        return int(pq.ParquetFile(file).metadata.num_rows)
 
 
 def _is_hidden(file: Path, folder: Path) -> bool:

@@ -35,6 +35,9 @@ class Table(Protocol):
     def typed(self) -> bool:
         """Whether columns have types."""
 
+    def n_rows(self) -> int | None:
+        """Return how many rows there are; None where only reading would tell."""
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns of all rows, in order; DataError where they cannot be read."""
 

@@ -1,6 +1,5 @@
-"""The other trunk: predictions from anywhere become an EvalResult; never torch."""
+"""Takes predictions batch by batch, as Python code hands them over."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,65 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evalkit.asking import asked_of
-from evalkit.assemble import Question, assemble
+from evalkit.assemble import Question
 from evalkit.counts import counter_of, narrow
 from evalkit.decide import Decision
 from evalkit.digests import DataDigest
-from evalkit.errors import DataError, SpecificationError, nearest
+from evalkit.errors import DataError
 from evalkit.findings import Findings, find
-from evalkit.integrity import IntegrityLog
-from evalkit.ledger import LedgerWriter, Output, PredictionBatch, check_attributes, open_ledger
+from evalkit.ledger import LedgerWriter, PredictionBatch, check_attributes, open_ledger
 from evalkit.predictions import check_ids, check_labels, check_scores
 from evalkit.result import EvalResult
-from evalkit.spec import KeyPath, MetricsSpec, SliceSpec, SlicesSpec, format_path
+from evalkit.scoring.document import document
+from evalkit.scoring.rule import metrics_error
+from evalkit.spec import MetricsSpec, SliceSpec, SlicesSpec
 from evalkit.stored import Stored
-
-NOT_RUN = "evalkit did not run the model"
-
-
-def make_decision(
-    class_names: Sequence[str],
-    *,
-    task: str,
-    output: Output,
-    threshold: float | None,
-    positive_class: str | None,
-    scored: bool = True,
-) -> Decision:
-    """Build the decision rule; SpecificationError where it lacks what it needs."""
-    if task not in ("multiclass", "binary", "multilabel"):
-        raise SpecificationError(f"task: expected multiclass, binary or multilabel, got {task!r}")
-    if output not in ("logits", "probabilities", "scores"):
-        raise SpecificationError(f"output: expected logits, probabilities or scores, got {output!r}")
-    if task == "multiclass":
-        if threshold is not None or positive_class is not None:
-            raise SpecificationError("threshold and positive_class belong to task: binary")
-        return Decision(task, output)
-    if scored and threshold is None and output == "scores":
-        raise SpecificationError("threshold: is required for output: scores, in the score's own units")
-    _check_threshold(threshold, output)
-    value = 0.5 if threshold is None else float(threshold)
-    if task == "multilabel":
-        if positive_class is not None:
-            raise SpecificationError("positive_class belongs to task: binary")
-        return Decision(task, output, None, value)
-    if len(class_names) != 2:  # noqa: PLR2004 - binary
-        raise SpecificationError(f"task: binary has 2 classes, got {len(class_names)}")
-    if positive_class is not None and positive_class not in class_names:
-        raise SpecificationError(
-            f"positive_class: {positive_class!r} is no class{nearest(positive_class, class_names)}"
-        )
-    positive = 1 if positive_class is None else list(class_names).index(positive_class)
-    return Decision(task, output, positive, value)
-
-
-def _check_threshold(threshold: float | None, output: Output) -> None:
-    if threshold is None:
-        return
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not math.isfinite(threshold):
-        raise SpecificationError(f"threshold: must be a finite number, got {threshold!r}")
-    if output != "scores" and not 0 <= threshold <= 1:
-        raise SpecificationError(f"threshold: must be between 0 and 1, got {threshold!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,33 +180,26 @@ class Tally:
 
     def document(self, provenance: dict[str, Any]) -> EvalResult:
         """Return the document of what was found."""
-        integrity = IntegrityLog(NOT_RUN)
-        integrity.record("seen_once", "ok", "the counts sum to n")
-        asked = self._asked(scored=bool(self._scored))
-        return assemble(
-            Question(self.name, asked),
+        question = Question(self.name, self._asked(scored=bool(self._scored)))
+        data = {
+            "source": "predictions",
+            "n_samples": self._n_samples,
+            "n_evaluated": self._n_samples,
+            "ids": "explicit" if self._identified else "positional",
+            "n_ties": self._n_ties,
+        }
+        spec = {
+            "name": self.name,
+            "task": self.decision.task,
+            "metrics": self._metrics.model_dump(mode="json"),
+            "data": SlicesSpec(slices=tuple(self._slices)).model_dump(mode="json"),
+        }
+        return document(
+            question,
             self.find(),
-            n_asked=self._n_samples,
-            n_excluded=0,
-            digests={"data": self._digest.hexdigest(), "inputs": None, "weights": None},
-            torch_version=None,
-            dtype=None,
-            integrity=integrity,
-            spec={
-                "name": self.name,
-                "task": self.decision.task,
-                "metrics": self._metrics.model_dump(mode="json"),
-                "data": SlicesSpec(slices=tuple(self._slices)).model_dump(mode="json"),
-            },
-            model={"output": self.decision.output},
-            data={
-                "source": "predictions",
-                "n_samples": self._n_samples,
-                "n_evaluated": self._n_samples,
-                "ids": "explicit" if self._identified else "positional",
-                "n_ties": self._n_ties,
-            },
-            run={},
+            digest=self._digest.hexdigest(),
+            spec=spec,
+            data=data,
             provenance=provenance,
         )
 
@@ -279,8 +225,3 @@ def _columns(attributes: Mapping[str, ArrayLike] | None, n_samples: int) -> dict
         if column.shape != (n_samples,):
             raise DataError(f"attributes: {name!r} has shape {column.shape}, expected ({n_samples},)")
     return columns
-
-
-def metrics_error(path: KeyPath, message: str) -> SpecificationError:
-    """Build the error for a key of ``metrics`` or ``slices`` that Python code gave."""
-    return SpecificationError(f"{format_path(path)}: {message}")

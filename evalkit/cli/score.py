@@ -1,0 +1,145 @@
+"""``evalkit score``: judge predictions that are there already, whoever made them."""
+
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalkit.cli.console import check_current_folder, progress_bar, tell
+from evalkit.cli.flags import SCORED, floor, overrides, with_flags, write_specification
+from evalkit.cli.judging import announce, finish
+from evalkit.cli.publishing import flipped_ids, publish_evaluation
+from evalkit.cli.stored import named_baseline
+from evalkit.display import visible
+from evalkit.errors import SpecificationError
+from evalkit.gallery import GalleryRow
+from evalkit.gates import Terms, plan_gates
+from evalkit.picking import pick
+from evalkit.provenance import collect_provenance
+from evalkit.rundir import LEDGER, RunDirectory, open_run_directory
+from evalkit.scoring import OpenedTable, Scored, open_scores, own_run, score_table
+from evalkit.spec import PREDICTIONS, Loaded, Override, load_specification
+from evalkit.verdict import Verdict
+
+
+@click.command("score")
+@click.argument("table", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--spec", "specification", type=click.Path(path_type=Path), help="A file that says the rest.")
+@with_flags(SCORED)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
+@click.option("--min", "floors", multiple=True, metavar="METRIC=LIMIT", help="Add a gate: accuracy=0.90.")
+@click.option("--write-spec", type=click.Path(path_type=Path), help="Save what was asked for as a file.")
+@click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
+@click.option("--strict", is_flag=True, help="A warning is a failure.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_obj
+def command(
+    words: list[str],
+    /,
+    *,
+    table: Path | None,
+    output: Path,
+    specification: Path | None,
+    settings: tuple[str, ...],
+    floors: tuple[str, ...],
+    write_spec: Path | None,
+    allow_same_model: bool,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,  # noqa: ARG001 - read by the catcher
+    **flags: str | None,
+) -> int:
+    """Score the predictions in TABLE: a CSV, TSV, Parquet file or folder, an NPZ archive, or a run."""
+    check_current_folder()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    own = None if table is None or specification is not None else own_run(table)
+    said = overrides(settings, flags, flags=SCORED)
+    path = table if own is None else own.table
+    if path is not None:
+        said = [
+            Override("data.source", PREDICTIONS, "TABLE", literal=True),
+            Override("data.path", str(path), "TABLE", literal=True),
+            *said,
+        ]
+    elif specification is None:
+        raise SpecificationError("TABLE: what is to be scored?", hint="Name a table, or a file with --spec")
+    known = {"name": path.stem} if path is not None and own is None else {}
+    loaded = load_specification(
+        specification,
+        overrides=said,
+        gates=[floor(text) for text in floors],
+        known=known if own is None else own.spec,
+    )
+    if loaded.spec.data.source != PREDICTIONS:
+        raise loaded.source.error(("data", "source"), f"must be {PREDICTIONS}", hint="Say evalkit run")
+    baseline = named_baseline(loaded)
+    with open_run_directory(output) as directory:
+        opened = open_scores(loaded, positional=own is not None and own.positional)
+        terms = Terms(_planned(opened), loaded.spec.compare, allow_same_model=allow_same_model, strict=strict)
+        provenance = collect_provenance(
+            command=words, specification=specification, base=loaded.base, directory=output, started=started
+        )
+        if not quiet:
+            tell(_columns(opened))
+        scored = _score(opened, directory, provenance, quiet=quiet)
+        judgement = publish_evaluation(directory, scored, terms, baseline, partial(_gallery, loaded, scored))
+    if write_spec is not None:
+        write_specification(loaded, write_spec)
+    code = announce(scored.result, judgement, output, as_json=as_json, quiet=quiet)
+    return finish(code, judgement.error)
+
+
+def _planned(opened: OpenedTable) -> Any:
+    spec = opened.loaded.spec
+    return plan_gates(
+        spec.gates, opened.class_names, opened.loaded.source, task=spec.task, slices=spec.data.slices
+    )
+
+
+def _score(
+    opened: OpenedTable, directory: RunDirectory, provenance: dict[str, Any], *, quiet: bool
+) -> Scored:
+    n_rows = opened.table.n_rows() or 0
+    with (
+        tempfile.TemporaryDirectory(prefix=directory.temporary("ids").name, dir=directory.path) as folder,
+        progress_bar(opened.loaded.spec.name, quiet=quiet) as progress,
+    ):
+        return score_table(
+            opened,
+            ledger=directory.temporary(LEDGER),
+            folder=Path(folder),
+            provenance=provenance,
+            progress=lambda done: progress(done, n_rows),
+        )
+
+
+def _gallery(loaded: Loaded, scored: Scored, verdict: Verdict) -> Sequence[GalleryRow]:
+    """Choose samples that a reader wants to see, by name: their inputs are not here."""
+    if loaded.spec.report.samples == "none" or scored.table is None:
+        return ()
+    return pick(scored.table, flipped_ids(verdict), matrix=scored.matrix)[0]
+
+
+def _columns(opened: OpenedTable) -> str:
+    """Say which columns were taken for what."""
+    columns = opened.columns
+    if columns.own:
+        return f"{opened.table.path}: a table of evalkit's own"
+    found = {
+        "label": columns.label,
+        "prediction": columns.prediction,
+        "scores": columns.scores,
+        "id": (columns.id,) if columns.id else (),
+        "count": (columns.count,) if columns.count else (),
+    }
+    parts = [f"{what} {', '.join(map(visible, names))}" for what, names in found.items() if names]
+    assumed = f"; classes as they occur: {len(opened.class_names)}" if opened.assumed else ""
+    return f"columns: {'; '.join(parts)}{assumed}"

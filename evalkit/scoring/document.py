@@ -1,0 +1,48 @@
+"""The document of predictions that evalkit did not make itself."""
+
+from typing import Any
+
+from evalkit.assemble import Question, assemble
+from evalkit.findings import Findings
+from evalkit.integrity import IntegrityLog
+from evalkit.result import EvalResult
+
+NOT_RUN = "evalkit did not run the model"
+
+
+def document(
+    question: Question,
+    found: Findings,
+    *,
+    digest: str,
+    spec: dict[str, Any],
+    data: dict[str, Any],
+    provenance: dict[str, Any],
+) -> EvalResult:
+    """Build the document; checks of a model are marked as not run.
+
+    Args:
+        question: What was asked.
+        found: The numbers.
+        digest: Of samples and labels.
+        spec: As it was declared.
+        data: Facts; ``n_samples`` among them.
+        provenance: Facts about machine and command.
+    """
+    integrity = IntegrityLog(NOT_RUN)
+    integrity.record("seen_once", "ok", "the counts sum to n")
+    return assemble(
+        question,
+        found,
+        n_asked=data["n_samples"],
+        n_excluded=0,
+        digests={"data": digest, "inputs": None, "weights": None},
+        torch_version=None,
+        dtype=None,
+        integrity=integrity,
+        spec=spec,
+        model={"output": question.asked.decision.output},
+        data=data,
+        run={},
+        provenance=provenance,
+    )
