@@ -36,9 +36,8 @@ def tell_apart(value: float | None, limit: float) -> tuple[str, str]:
     return shown, repr(limit)
 
 
-def percent(value: float) -> str:
-    """Write a share in percent with one digit; 100.0 and 0.0 only where exact."""
-    digits = 1
+def percent(value: float, digits: int = 1) -> str:
+    """Write a share in percent with fixed digits; 100.0 and 0.0 only where exact."""
     text = f"{value * 100:.{digits}f}"
     while float(text) in (0.0, 100.0) and value not in (0, 1) and digits < _MAX_DIGITS:
         digits += 1

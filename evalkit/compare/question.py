@@ -10,6 +10,8 @@ from evalkit.signature import SAMPLES, question
 # How far statistics of inputs may differ, as a share of their spread, and still count as the same.
 _SAME_STATISTICS, _FAR = 1e-3, 0.1
 _FED = "The two models were fed other inputs (another preprocessing, or another data file)"
+_UNKNOWN = "Whether the two models were fed the same is not known: a table of predictions does not say."
+_COUNTED = "Counts do not say whose they are: only the number of samples of each class is known to agree."
 _LOOKS_LIKE = "a forgotten scaling looks just like it"
 _RESAVED = (
     "The baseline holds the same weights in another file: of the two models' weights nothing was compared."
@@ -86,6 +88,8 @@ def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remar
     if same:
         return Remarks(("Nothing was compared: the baseline is the same model on the same inputs.",))
     notes = []
+    if "counted" in (candidate.data.get("ids"), baseline.data.get("ids")):
+        notes.append(_COUNTED)
     if candidate.threshold != baseline.threshold:
         notes.append(
             f"The two models decide by other thresholds: {baseline.threshold!r} before, "
@@ -95,6 +99,8 @@ def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remar
     if candidate.digests.get("inputs") == baseline.digests.get("inputs"):
         said = (_RESAVED,) if alike and candidate.threshold == baseline.threshold else ()
         return Remarks(said, tuple(notes))
+    if None in (candidate.digests.get("inputs"), baseline.digests.get("inputs")):
+        return Remarks(notes=(*notes, _UNKNOWN))
     change = _changed_statistics(candidate.data, baseline.data, tolerance=_SAME_STATISTICS)
     if alike:
         change = change or "their statistics agree within 0.1 %"

@@ -5,7 +5,7 @@ from typing import Any
 
 from evalkit.display import percent, show, visible
 from evalkit.metrics.prevalence import STATED
-from evalkit.render.numbers import about, cases, of_thousand
+from evalkit.render.numbers import about, cases, digits_of, of_thousand
 from evalkit.result import EvalResult
 from evalkit.rows import MetricRow, row_key
 from evalkit.verdict import Verdict
@@ -177,8 +177,11 @@ def accuracy_words(result: EvalResult) -> str:
     row = next((row for row in result.metrics if row.metric in ("accuracy", "subset_accuracy")), None)
     if row is None or row.value is None:
         return "no accuracy"
-    interval = "" if row.low is None or row.high is None else f" ({percent(row.low)} to {percent(row.high)})"
-    return f"{percent(row.value)} right{interval}"
+    if row.low is None or row.high is None:
+        return f"{percent(row.value)} right"
+    digits = max(digits_of(row.low, row.high) - 2, 1)
+    value, low, high = (percent(share, digits) for share in (row.value, row.low, row.high))
+    return f"{value} right ({low} to {high})"
 
 
 def threshold_words(result: EvalResult) -> str:
