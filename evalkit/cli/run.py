@@ -3,6 +3,7 @@
 import re
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.baselines import NO_BASELINE, BaselineRun, read_baseline
+from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
 from evalkit.cli.console import check_current_folder, tell
 from evalkit.cli.flags import floor, overrides, with_flags
-from evalkit.cli.judging import announce, finish
-from evalkit.errors import SpecificationError
+from evalkit.cli.judging import announce
+from evalkit.errors import ExitCode, SpecificationError
 from evalkit.gates import Terms, plan_gates
 from evalkit.gitref import PREFIX
 from evalkit.provenance import collect_provenance
@@ -51,6 +53,7 @@ WHOLE = (1, 1)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
+@with_ci
 def command(
     words: list[str],
     /,
@@ -71,17 +74,19 @@ def command(
     as_json: bool,
     quiet: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
+    ci: CiOptions,
     **flags: str | None,
-) -> int:
+) -> Ended:
     """Evaluate a model and judge its gates: SPECIFICATION says what, flags are its keys."""
     check_current_folder()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     loaded = load_specification(
         specification, overrides=overrides(settings, flags), gates=[floor(text) for text in floors]
     )
+    name_run(loaded.spec.name)
     if resume and force:
         raise SpecificationError("--resume goes on and --force begins anew: one of the two")
-    part, expected, imported = _shard(shard), None, frozenset(sys.modules)
+    part, expected, imported = _shard(shard, ci), None, frozenset(sys.modules)
     forget()
     baseline = _baseline(loaded)
     with open_run_directory(output) as directory:
@@ -121,23 +126,28 @@ def command(
             job = prepare_job(opened, older, limit=limit, shard=part, sources=Sources(loaded.base, imported))
             if part != WHOLE:
                 session.shard(job)
-                return 0
+                return Ended(ExitCode.OK)
             result, judgement, failure = session.whole(job)
             if number is not None and failure is None:
                 expected = _compare(number, job, output / LEDGER)
     if write_spec is not None:
         _write_specification(loaded, write_spec)
     code = announce(result, judgement, output, as_json=as_json, quiet=quiet, expected=expected)
-    return finish(code, failure or judgement.error)
+    ended = Ended(code, error=failure or judgement.error)
+    run = judged_run(result, judgement, ended=ended, directory=output, source=loaded.source)
+    return replace(ended, runs=[run])
 
 
-def _shard(text: str | None) -> tuple[int, int]:
+def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:
     """Read ``2/4``."""
     if text is None:
         return WHOLE
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise SpecificationError(f"--shard {text}: expected I/N, from 1/N to N/N")
+    if ci.files:
+        hint = "Give --junit, --openmetrics and --markdown to evalkit merge"
+        raise SpecificationError(f"--shard {text}: a shard judges nothing", hint=hint)
     return int(match[1]), int(match[2])
 
 
