@@ -137,10 +137,10 @@ def tell_ci(runs: Sequence[JudgedRun], options: CiOptions, exit_code: ExitCode) 
     if options.quiet or os.environ.get("GITHUB_ACTIONS") != "true":
         return code
     (tell_commands if options.as_json else emit_commands)(annotations(runs))
-    summary = _appended("GITHUB_STEP_SUMMARY", step_summary(runs))
+    code = _decided(code, [_appended("GITHUB_STEP_SUMMARY", step_summary(runs))])
     delimiter = f"evalkit-{secrets.token_hex(16)}"
-    found = _appended("GITHUB_OUTPUT", outputs(runs, int(code), delimiter=delimiter))
-    return _decided(code, [summary, found])
+    found = outputs(runs, int(code), delimiter=delimiter)
+    return _decided(code, [_appended("GITHUB_OUTPUT", found)])
 
 
 def _decided(code: ExitCode, failed: Sequence[bool]) -> ExitCode:

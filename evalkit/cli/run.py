@@ -145,10 +145,11 @@ def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise SpecificationError(f"--shard {text}: expected I/N, from 1/N to N/N")
-    if ci.files:
+    part = int(match[1]), int(match[2])
+    if ci.files and part != WHOLE:
         hint = "Give --junit, --openmetrics and --markdown to evalkit merge"
         raise SpecificationError(f"--shard {text}: a shard judges nothing", hint=hint)
-    return int(match[1]), int(match[2])
+    return part
 
 
 def _expectation(text: str, loaded: Loaded) -> "Expectation":

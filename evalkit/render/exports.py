@@ -72,7 +72,7 @@ def _cell(value: Any) -> Any:
 def render_model_index(result: EvalResult, card: Card) -> str:
     """Return the front matter of a model card for the Hugging Face Hub."""
     data = result.spec.get("data") or {}
-    named = card.dataset_name or PurePosixPath(str(data.get("path") or result.name)).stem
+    named = card.dataset_name or PurePosixPath(str(data.get("path") or "")).stem or result.name
     source = str(data.get("source") or "unknown")
     dataset = {
         "name": named,
@@ -82,7 +82,7 @@ def render_model_index(result: EvalResult, card: Card) -> str:
     }
     found: dict[str, Any] = {
         "task": {"type": f"{'image' if _pictures(result) else 'tabular'}-classification"},
-        "dataset": {key: visible(text, limit=MAX_TEXT) for key, text in dataset.items() if text},
+        "dataset": {key: visible(text, limit=MAX_TEXT) for key, text in dataset.items() if text is not None},
         "metrics": list(_card_metrics(result)),
     }
     if card.url is not None:
