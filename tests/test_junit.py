@@ -46,6 +46,13 @@ def test_names_stay_and_messages_say():
     assert {case.classname for case in found.values()} == {"evalkit.toy"}
 
 
+def test_a_number_that_failed_does_not_read_as_its_limit():
+    """As many digits as it takes, in the detail as in the sentence."""
+    run = JudgedRun("toy", 3, result_of(), verdict(check(value=0.899999, low=0.7, high=0.99, level=0.95)))
+    (case,) = cases(run).values()
+    assert "value 0.899999" in case.result[0].text.splitlines()
+
+
 def test_what_is_not_decided_is_an_error():
     """An inconclusive check is no failure and no pass."""
     (case,) = cases(JudgedRun("toy", 7, result_of(), verdict(check("inconclusive")))).values()
@@ -70,7 +77,7 @@ def test_members_of_a_family():
     assert len(rest) == 20
     assert rest[0].result[0].message == "3 samples are too few, and it is outside the verdict"
     lines = family.result[0].text.splitlines()
-    assert "recall of 'b0' min 0.9: failed, 0.5000 of 50 samples" in lines
+    assert "recall of 'b0' min 0.9: failed, value 0.5000, 50 samples" in lines
     assert "and 2 more in the report" in lines
     assert "outside the verdict: 25 of 47" in lines
 

@@ -5,8 +5,9 @@ from documents import result_of
 from test_gates import verdict_of
 from told import check, gitlab_metrics, member, numbers, samples, verdict
 
+from evalkit.catalogue import METRICS
 from evalkit.render.judged_run import JudgedRun
-from evalkit.render.openmetrics import render_openmetrics
+from evalkit.render.openmetrics import _OWN, render_openmetrics
 from evalkit.rows import row_key
 
 
@@ -40,6 +41,11 @@ def test_numbers_have_no_exponent_and_do_not_round_to_a_lie(value, text):
     """Six decimals, more of them where it would read as exactly 0 or 1."""
     run = JudgedRun("toy", 3, None, verdict(check(value=value)))
     assert f'evalkit_accuracy{{model="toy"}} {text}\n' in render_openmetrics([run])
+
+
+def test_families_of_our_own_are_no_metrics():
+    """A metric of the same name would stand in one family with a count of gates."""
+    assert not set(_OWN) & set(METRICS)
 
 
 def test_what_has_no_value_is_left_out():

@@ -16,7 +16,7 @@ from evalkit.errors import OutputError, SpecificationError, os_reason
 PLAIN_EVERY = 10.0
 # What a CI runner takes for a command: GitHub `::` at the start of a line, however far it is indented;
 # GitHub, Azure and TeamCity `##[`, `##vso[` and the like, anywhere in it.
-_COMMAND = re.compile(r"(?:^|(?<=[\r\n]))(\s*):(?=:)|#(?=#\w*\[)")
+_COMMAND = re.compile(r"(?:^|(?<=[\r\n]))([^\S\r\n]*):(?=:)|#(?=#\w*\[)")
 
 
 def harmless(text: str) -> str:

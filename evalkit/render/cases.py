@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalkit.display import MAX_TEXT, numbered, show, visible
+from evalkit.display import MAX_TEXT, numbered, show, tell_apart, visible
 from evalkit.render.heading import STATE_WORDS, heading, notices, state_of
 from evalkit.render.judged_run import JudgedRun
 from evalkit.render.numbers import digits_of
@@ -78,16 +78,6 @@ class Account:
         return sum(
             case.outcome in outcomes and case.gate is not None and not case.advisory for case in self.cases
         )
-
-    @property
-    def words(self) -> str:
-        """How it went, in a sentence."""
-        run = self.run
-        if run.problem is not None and self.state == "error":
-            return f"{self.name}: {said(run.problem)}"
-        if run.result is None:
-            return f"{self.name}: {WORDS[self.state]}"
-        return heading(run.result, run.verdict, terms_of(run.result))
 
 
 def accounts(runs: Sequence[JudgedRun]) -> tuple[Account, ...]:
@@ -209,13 +199,13 @@ def _group(check: Check) -> str:
 
 def _detail(check: Check, report: str | None) -> Iterator[str]:
     yield f"{check.rule} {check.limit!r}, by {visible(check.judge)}: {STATE_WORDS[check.outcome]}"
-    digits = digits_of(check.low, check.high)
     if check.value is not None:
-        yield f"value {show(check.value, digits)}"
+        yield f"value {_held(check.value, check)}"
     if check.baseline_value is not None:
-        yield f"baseline {show(check.baseline_value, digits)}, drop {show(check.drop, digits)}"
+        yield f"baseline {show(check.baseline_value)}, drop {_held(check.drop, check)}"
     if check.low is not None and check.high is not None and check.level is not None:
         of = "value" if check.drop is None else "drop"
+        digits = digits_of(check.low, check.high)
         bounds = f"{show(check.low, digits)} to {show(check.high, digits)}"
         yield f"{check.level * 100:g} % interval of the {of} {bounds}"
     if check.power is not None:
@@ -225,14 +215,20 @@ def _detail(check: Check, report: str | None) -> Iterator[str]:
         yield f"report {said(report)}#gate-{check.gate + 1}"
 
 
+def _held(value: float | None, check: Check) -> str:
+    """Write a number with as many digits as it takes to see that it is not the limit."""
+    return tell_apart(value, check.limit)[0]
+
+
 def _members(check: Check) -> Iterator[str]:
     """Say which members of a family are in trouble, and how many have too few samples."""
     bad = [one for one in check.members if one.outcome not in (None, "passed")]
     for member in bad[:MAX_MEMBERS]:
-        held = member.value if member.drop is None else member.drop
-        assert member.outcome is not None
-        word = STATE_WORDS[member.outcome]
-        yield f"{_name(check, member)}: {word}, {show(held)} of {member.support} samples"
+        found = ("value", member.value) if member.drop is None else ("drop", member.drop)
+        word = WORDS[member.outcome or "none"]
+        yield (
+            f"{_name(check, member)}: {word}, {found[0]} {_held(found[1], check)}, {member.support} samples"
+        )
     if len(bad) > MAX_MEMBERS:
         yield f"and {len(bad) - MAX_MEMBERS} more in the report"
     few = sum(member.outcome is None for member in check.members)

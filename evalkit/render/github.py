@@ -65,7 +65,8 @@ def _warnings(account: Account) -> Iterator[str]:
 
 
 def _of_case(account: Account, case: Case, level: str) -> str:
-    what = f"gate {WORDS[case.outcome]}" if case.outcome else WORDS[case.state]
+    gate = "advisory gate" if case.advisory else "gate"
+    what = f"{gate} {WORDS[case.outcome]}" if case.outcome else WORDS[case.state]
     text = "\n".join([case.message, *case.detail])
     at = None if case.gate is None else account.run.gates_at.get(case.gate)
     return _command(level, f"evalkit {account.name}: {what}", text, at=at)

@@ -61,7 +61,7 @@ def gates_text(account: Account) -> str:
 def _sections(account: Account) -> Iterator[str]:
     run = account.run
     if run.result is None:
-        yield f"## {plain(account.words)}"
+        yield f"## {plain(account.name)}: {plain(said(run.problem or WORDS[account.state]))}"
         return
     sections = markdown_sections(report_view(run.result, run.verdict))
     yield sections[0]
