@@ -1,6 +1,7 @@
 """JUnit XML: what Jenkins and GitLab read of it, and that a command which fails early still writes it."""
 
 import json
+from xml.etree import ElementTree as ET
 
 import pytest
 from documents import result_of
@@ -44,6 +45,9 @@ def test_names_stay_and_messages_say():
     assert isinstance(skipped.result[0], Skipped)
     assert skipped.result[0].message == f"advisory: {judged.checks[2].sentence}"
     assert {case.classname for case in found.values()} == {"evalkit.toy"}
+    written = ET.fromstring(render_junit([JudgedRun("toy", 3, result, judged)]))
+    groups = [one.get("value") for one in written.iter("property") if one.get("name") == "group"]
+    assert groups == ["classes", "overall", "overall"]
 
 
 def test_a_number_that_failed_does_not_read_as_its_limit():

@@ -212,7 +212,7 @@ def _detail(check: Check, report: str | None) -> Iterator[str]:
         yield said(check.power.sentence)
     yield from _members(check)
     if report is not None:
-        yield f"report {said(report)}#gate-{check.gate + 1}"
+        yield f"report {visible(report, limit=MAX_TEXT)}#gate-{check.gate + 1}"
 
 
 def _held(value: float | None, check: Check) -> str:

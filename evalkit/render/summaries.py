@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from evalkit.display import MAX_TEXT, visible
 from evalkit.render.cases import WORDS, Account, accounts, accuracy_text, said
 from evalkit.render.judged_run import JudgedRun
 from evalkit.render.markdown import markdown_sections, markdown_table, plain
@@ -44,7 +45,7 @@ def _row(account: Account) -> tuple[str, ...]:
         accuracy_text(run.result),
         gates_text(account),
         str(run.exit_code),
-        "" if run.report is None else said(run.report),
+        "" if run.report is None else visible(run.report, limit=MAX_TEXT),
     )
 
 
