@@ -1,6 +1,7 @@
 """All writers tell the same of the same verdicts, and no name becomes anything but a name in any of them."""
 
 import csv
+import doctest
 import json
 import re
 from io import StringIO
@@ -26,6 +27,7 @@ from told import (
     verdict,
 )
 
+from evalkit.cli import console
 from evalkit.cli.console import harmless
 from evalkit.display import MAX_TEXT, visible
 from evalkit.render.exports import Card, render_csv, render_dvc, render_model_index
@@ -264,6 +266,11 @@ def test_what_is_printed_is_no_command(text):
     assert github_commands(harmless(text)) == []
     for plain in ("a::b", "C# code", "# EOF", "## 1", "path[0]", "  :x", "a\n  b :: c"):
         assert harmless(plain) == plain
+
+
+def test_the_example_of_an_escape():
+    """The docstring's own."""
+    assert doctest.testmod(console).failed == 0
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
