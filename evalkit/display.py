@@ -5,6 +5,7 @@
 """
 
 import unicodedata
+from collections.abc import Iterable
 
 MAX_NAME = 120
 MAX_TEXT = 2_000
@@ -54,6 +55,20 @@ def visible(text: str, *, limit: int = MAX_NAME) -> str:
 def quoted(text: str) -> str:
     """Return a visible name in quotation marks."""
     return f"'{visible(text)}'"
+
+
+def numbered(texts: Iterable[str]) -> list[str]:
+    """Return texts of which no two are equal: those that came before get a number, ``x (2)``."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for text in texts:
+        name, count = text, 1
+        while name in seen:
+            count += 1
+            name = f"{text} ({count})"
+        seen.add(name)
+        found.append(name)
+    return found
 
 
 def _is_plain(char: str) -> bool:

@@ -9,6 +9,9 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What tests print is no news to the job that runs them.
+os.environ.pop("GITHUB_ACTIONS", None)
+
 import pytest
 from hypothesis import settings
 from toys import Project

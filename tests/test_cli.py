@@ -682,8 +682,9 @@ print("LOADED", code, heavy, file=sys.stderr)
         (["--version"], "torch,sklearn,pandas,scipy,pydantic,numpy,jinja2,rich,pyarrow,yaml"),
         (["run", "--help"], "torch,sklearn,pandas,scipy,pyarrow"),
         (["report", "RUN", "-o", "page.html"], "torch,sklearn,pandas,scipy.stats"),
-        (["gate", "RUN"], "torch,sklearn,pandas,scipy.stats"),
+        (["gate", "RUN", "--junit", "j.xml", "--markdown", "c.md"], "torch,sklearn,pandas,scipy.stats"),
         (["compare", "RUN", "RUN"], "torch,sklearn,pandas,scipy.stats"),
+        (["export", "model-index", "RUN"], "torch,sklearn,pandas,scipy.stats"),
     ],
 )
 def test_what_a_command_imports(words, forbidden, digits_run, tmp_path):

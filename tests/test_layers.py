@@ -80,7 +80,7 @@ THIRD_PARTY = {
     "picking": {"numpy", "pyarrow"},
     "resuming": {"numpy", "pyarrow"},
     "showing": {"numpy", "torch", "PIL"},
-    "render": {"numpy", "jinja2", "markupsafe", "PIL"},
+    "render": {"numpy", "jinja2", "markupsafe", "PIL", "yaml"},
     "inference": {"numpy", "torch"},
     "decide": {"numpy"},
     "samples": {"numpy", "pyarrow"},

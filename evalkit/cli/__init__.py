@@ -16,8 +16,7 @@ from typing import Any
 import click
 
 from evalkit import __version__
-from evalkit.cli.console import abandon_stdout, tell
-from evalkit.display import MAX_TEXT, visible
+from evalkit.cli.console import abandon_stdout, complain, tell
 from evalkit.errors import EvalkitError, ExitCode, os_reason, reason_of
 
 COMMANDS = {
@@ -29,6 +28,7 @@ COMMANDS = {
     "compare": "Two runs on the same samples, side by side.",
     "inspect": "What a checkpoint holds, and the layers of its model.",
     "index": "One page over many runs.",
+    "export": "A run for other programs: CSV, Markdown, a model card, DVC.",
     "manifest": "The prints of a training set, to be looked for among what is evaluated.",
     "plan": "What drops the samples can show, and gates to start from.",
     "bless": "Make a run the baseline that later ones are compared with.",
@@ -102,7 +102,7 @@ def _caught(words: Sequence[str]) -> int:
         return _usage_error(error)
     except EvalkitError as error:
         if debug:
-            traceback.print_exc()
+            tell(traceback.format_exc().rstrip())
         return _complain(f"error[{error.slug}]", str(error), error.exit_code)
     except OSError as error:
         return _stdout_error(error, debug=debug)
@@ -136,7 +136,7 @@ def _stdout_error(error: OSError, *, debug: bool) -> int:
 
 def _internal_error(error: BaseException, *, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        tell(traceback.format_exc().rstrip())
     text = f"{reason_of(error)}. This is a bug in evalkit; --debug shows where"
     return _complain("error[internal]", text, ExitCode.INTERNAL)
 
@@ -151,6 +151,5 @@ def _usage_error(error: click.ClickException) -> int:
 
 
 def _complain(kind: str, text: str, code: int) -> int:
-    line = " ".join(text.split())
-    tell(f"evalkit: {kind}: {visible(line, limit=MAX_TEXT)}")
+    complain(kind, text)
     return int(code)

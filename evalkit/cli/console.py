@@ -2,20 +2,50 @@
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from evalkit.display import MAX_TEXT, visible
 from evalkit.errors import OutputError, SpecificationError, os_reason
 
 PLAIN_EVERY = 10.0
+# What a CI runner takes for a command: GitHub `::` at the start of a line, however far it is indented;
+# GitHub, Azure and TeamCity `##[`, `##vso[` and the like, anywhere in it.
+_COMMAND = re.compile(r"(?:^|(?<=[\r\n]))([^\S\r\n]*):(?=:)|#(?=#\w*\[)")
+
+
+def harmless(text: str) -> str:
+    r"""Return text of which no line is a command to a CI runner.
+
+    >>> print(harmless("  ::add-mask::cat is ##[error]"))
+      \x3a:add-mask::cat is \x23#[error]
+    """
+    return _COMMAND.sub(lambda found: "\\x23" if found[0] == "#" else f"{found[1]}\\x3a", text)
 
 
 def emit(text: str) -> None:
-    """Write data to stdout.
+    """Write data to stdout, where no name may become a command to a CI runner."""
+    _write(harmless(text))
+
+
+def emit_commands(lines: Sequence[str]) -> None:
+    """Write commands to a CI runner to stdout, as they are."""
+    _write("".join(f"{line}\n" for line in lines))
+
+
+def tell_commands(lines: Sequence[str]) -> None:
+    """Write the same to stderr: a runner reads both."""
+    for line in lines:
+        _tell(line)
+
+
+def _write(text: str) -> None:
+    """Write to stdout.
 
     A reader that went away, or a stdout that was closed from the start, does not change the exit code; a full
     disk is an OutputError.
@@ -39,11 +69,23 @@ def abandon_stdout() -> None:
 
 def emit_json(document: dict[str, Any]) -> None:
     """Write one JSON document to stdout."""
-    emit(json.dumps(document, allow_nan=False, indent=2) + "\n")
+    text = json.dumps(document, allow_nan=False, indent=2)
+    # Inside of JSON's strings its own escape says the same.
+    emit(re.sub(r"#(?=#\w*\[)", r"\\u0023", text) + "\n")
 
 
 def tell(text: str) -> None:
     """Write a line for people to stderr; where nobody can read it, nothing is lost but the line."""
+    _tell(harmless(text))
+
+
+def complain(kind: str, text: str) -> None:
+    """Say on stderr, in one line, what went wrong: ``evalkit: error[slug]: what, where, what to do``."""
+    line = " ".join(text.split())
+    tell(f"evalkit: {kind}: {visible(line, limit=MAX_TEXT)}")
+
+
+def _tell(text: str) -> None:
     with suppress(OSError, AttributeError, ValueError):
         sys.stderr.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
         sys.stderr.flush()

@@ -1,15 +1,17 @@
 """``evalkit gate``: judge a run again."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from evalkit.baselines import NO_BASELINE, read_baseline
-from evalkit.cli.judging import announce, finish, judged, rendered
+from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
+from evalkit.cli.judging import announce, judged, rendered
 from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
-from evalkit.errors import InvalidRunError, OutputError
+from evalkit.errors import EvalkitError, InvalidRunError, OutputError
 from evalkit.gallery import read_gallery
 from evalkit.gates import Terms, plan_gates, stored_slices
 from evalkit.result import FILE_NAME, read_result
@@ -29,6 +31,7 @@ from evalkit.spec import SourceMap, check_comparable, load_gate_file
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
 @click.option("--quiet", is_flag=True, help="Print only the outcome.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
+@with_ci
 def command(
     *,
     directory: Path,
@@ -40,12 +43,14 @@ def command(
     as_json: bool,
     quiet: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
-) -> int:
+    ci: CiOptions,  # noqa: ARG001 - read by its decorator
+) -> Ended:
     """Judge the run in DIRECTORY from its documents; needs neither model nor torch."""
     with ExitStack() as stack:
         # Held from before the documents are read until the verdict is written: they belong together.
         target, failure = _target(directory, stack)
         result = read_result(directory)
+        name_run(result.name)
         document = (directory / FILE_NAME).read_bytes()
         file, source = (None, SourceMap(str(directory / FILE_NAME)))
         if gate_file is not None:
@@ -73,11 +78,15 @@ def command(
             except OutputError as error:
                 failure = error
     code = announce(result, judgement, directory, as_json=as_json, quiet=quiet, written=failure is None)
+    refused: EvalkitError | None = judgement.error
     if failure is not None and not is_blessed(directory):
-        raise failure
-    if not result.valid:
-        raise InvalidRunError(f"{directory}: the run is invalid", check="run")
-    return finish(code, judgement.error)
+        refused = failure
+    elif not result.valid:
+        refused = InvalidRunError(f"{directory}: the run is invalid", check="run")
+    ended = Ended(code, error=refused)
+    page = directory if failure is None else None
+    run = judged_run(result, judgement, ended=ended, directory=page, source=source)
+    return replace(ended, runs=[run])
 
 
 def _target(directory: Path, stack: ExitStack) -> tuple[RunDirectory | None, OutputError | None]:

@@ -2,14 +2,15 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from evalkit.cli.judging import announce, finish
+from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
+from evalkit.cli.judging import announce
 from evalkit.cli.publishing import Concluded, flipped_ids, measured, publish_evaluation
 from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
 from evalkit.concluding import conclude
@@ -39,6 +40,7 @@ _FOREIGN = (
 @click.option("--quiet", is_flag=True, help="Print only the outcome.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
+@with_ci
 def command(
     words: list[str],
     /,
@@ -50,7 +52,8 @@ def command(
     as_json: bool,
     quiet: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
-) -> int:
+    ci: CiOptions,  # noqa: ARG001 - read by its decorator
+) -> Ended:
     """Put the SHARDS of one run together, in any order, and judge it; needs neither model nor torch."""
     if any(output.resolve() == path.resolve() for path in shards):
         raise OutputError(f"{output}: is one of the shards", hint="Name another folder")
@@ -60,6 +63,7 @@ def command(
         gathered = _Gathered(found, directory, {"command": words, "started": started})
         candidate = gathered.concluded(CANDIDATE)
         result = candidate.evaluation.result
+        name_run(result.name)
         baseline = stored_baseline(result, output)
         if has_baseline(found) and candidate.evaluation.failure is None:
             baseline = measured(gathered.concluded(BASELINE))
@@ -83,7 +87,8 @@ def command(
         if not (output / PARTS).is_symlink():
             shutil.rmtree(output / PARTS, ignore_errors=True)  # of a run that was stopped there
     code = announce(result, judgement, output, as_json=as_json, quiet=quiet)
-    return finish(code, candidate.evaluation.failure or judgement.error)
+    ended = Ended(code, error=candidate.evaluation.failure or judgement.error)
+    return replace(ended, runs=[judged_run(result, judgement, ended=ended, directory=output)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,19 @@
 import re
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
 from evalkit.cli.console import check_current_folder
 from evalkit.cli.flags import FLAGS, floor, overrides, with_flags, write_specification
-from evalkit.cli.judging import announce, finish
+from evalkit.cli.judging import announce
 from evalkit.cli.stored import named_baseline
-from evalkit.errors import SpecificationError
+from evalkit.errors import ExitCode, SpecificationError
 from evalkit.gates import Terms, plan_gates
 from evalkit.provenance import collect_provenance
 from evalkit.reads import forget
@@ -50,6 +52,7 @@ WHOLE = (1, 1)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
+@with_ci
 def command(
     words: list[str],
     /,
@@ -70,8 +73,9 @@ def command(
     as_json: bool,
     quiet: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
+    ci: CiOptions,
     **flags: str | None,
-) -> int:
+) -> Ended:
     """Evaluate a model and judge its gates: SPECIFICATION says what, flags are its keys."""
     check_current_folder()
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -80,13 +84,14 @@ def command(
         overrides=overrides(settings, flags, flags=FLAGS),
         gates=[floor(text) for text in floors],
     )
+    name_run(loaded.spec.name)
     if loaded.spec.data.source == PREDICTIONS:
         raise loaded.source.error(
             ("data", "source"), "predictions are there already", hint="Say evalkit score"
         )
     if resume and force:
         raise SpecificationError("--resume goes on and --force begins anew: one of the two")
-    part, expected, imported = _shard(shard), None, frozenset(sys.modules)
+    part, expected, imported = _shard(shard, ci), None, frozenset(sys.modules)
     forget()
     baseline = named_baseline(loaded)
     with open_run_directory(output) as directory:
@@ -126,24 +131,30 @@ def command(
             job = prepare_job(opened, older, limit=limit, shard=part, sources=Sources(loaded.base, imported))
             if part != WHOLE:
                 session.shard(job)
-                return 0
+                return Ended(ExitCode.OK)
             result, judgement, failure = session.whole(job)
             if number is not None and failure is None:
                 expected = _compare(number, job, output / LEDGER)
     if write_spec is not None:
         write_specification(loaded, write_spec)
     code = announce(result, judgement, output, as_json=as_json, quiet=quiet, expected=expected)
-    return finish(code, failure or judgement.error)
+    ended = Ended(code, error=failure or judgement.error)
+    run = judged_run(result, judgement, ended=ended, directory=output, source=loaded.source)
+    return replace(ended, runs=[run])
 
 
-def _shard(text: str | None) -> tuple[int, int]:
+def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:
     """Read ``2/4``."""
     if text is None:
         return WHOLE
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise SpecificationError(f"--shard {text}: expected I/N, from 1/N to N/N")
-    return int(match[1]), int(match[2])
+    part = int(match[1]), int(match[2])
+    if ci.files and part != WHOLE:
+        hint = "Give --junit, --openmetrics and --markdown to evalkit merge"
+        raise SpecificationError(f"--shard {text}: a shard judges nothing", hint=hint)
+    return part
 
 
 def _expectation(text: str, loaded: Loaded) -> "Expectation":

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import click
 
+from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
 from evalkit.cli.console import check_current_folder, progress_bar, tell
 from evalkit.cli.flags import SCORED, floor, overrides, with_flags, write_specification
-from evalkit.cli.judging import announce, finish
+from evalkit.cli.judging import announce
 from evalkit.cli.publishing import flipped_ids, publish_evaluation
 from evalkit.cli.stored import named_baseline
 from evalkit.display import visible
@@ -40,6 +42,7 @@ from evalkit.verdict import Verdict
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
+@with_ci
 def command(
     words: list[str],
     /,
@@ -55,8 +58,9 @@ def command(
     as_json: bool,
     quiet: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
+    ci: CiOptions,  # noqa: ARG001 - read by its decorator
     **flags: str | None,
-) -> int:
+) -> Ended:
     """Score the predictions in TABLE: a CSV, TSV, Parquet file or folder, an NPZ archive, or a run."""
     check_current_folder()
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -78,6 +82,7 @@ def command(
         gates=[floor(text) for text in floors],
         known=known if own is None else own.spec,
     )
+    name_run(loaded.spec.name)
     if loaded.spec.data.source != PREDICTIONS:
         raise loaded.source.error(("data", "source"), f"must be {PREDICTIONS}", hint="Say evalkit run")
     baseline = named_baseline(loaded)
@@ -94,7 +99,9 @@ def command(
     if write_spec is not None:
         write_specification(loaded, write_spec)
     code = announce(scored.result, judgement, output, as_json=as_json, quiet=quiet)
-    return finish(code, judgement.error)
+    ended = Ended(code, error=judgement.error)
+    run = judged_run(scored.result, judgement, ended=ended, directory=output, source=loaded.source)
+    return replace(ended, runs=[run])
 
 
 def _planned(opened: OpenedTable) -> Any:

@@ -134,7 +134,7 @@ def _metric_view(
     if row.class_name is not None:
         label = f"{label} of {visible(row.class_name)}"
     change = changes.get(row.key[:3])
-    headline = (row.metric, row.average) in _HEADLINES and row.params.get("bins") != "width"
+    headline = is_headline(row)
     counts = "" if row.numerator is None else f"{row.numerator:,} / {row.denominator:,}"
     return MetricView(
         label,
@@ -146,6 +146,11 @@ def _metric_view(
         row_note(row),
         headline or (row.metric in gated and row.average in (None, "macro")) or "prevalence" in row.params,
     )
+
+
+def is_headline(row: MetricRow) -> bool:
+    """Return whether a row of the whole run is one of those that are shown first."""
+    return (row.metric, row.average) in _HEADLINES and row.params.get("bins") != "width"
 
 
 def _change(change: Mapping[str, Any]) -> str:
