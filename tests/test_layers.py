@@ -47,7 +47,8 @@ FLOORS = (
     {"measure", "opening"},
     {"prepare", "expecting"},
     {"api"},
-    {"testing"},
+    {"trained"},
+    {"testing", "lightning", "hf"},
     {"pytest_plugin"},
     {"cli"},
 )
@@ -97,6 +98,9 @@ THIRD_PARTY = {
     "scoring": {"numpy"},
     "selftest": {"numpy", "sklearn"},
     "api": {"numpy", "pandas", "markupsafe"},
+    "trained": {"numpy", "torch"},
+    "lightning": {"lightning", "torch"},
+    "hf": {"numpy", "torch"},
     "pytest_plugin": {"pytest"},
     "cli": {"click", "pydantic", "rich", "yaml"},
 }
