@@ -21,7 +21,7 @@ from evalkit.checkpoints.loading import file_facts
 from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
 from evalkit.checkpoints.transformers_models import TransformersModel, load_pretrained
 from evalkit.errors import CheckpointError, SpecificationError
-from evalkit.trained import Trained, check_asked, evaluate_apart, load_exactly, named, part_of
+from evalkit.trained import Trained, check_asked, load_exactly, named, part_of, run_apart
 
 # As the Trainer calls them before its collator does.
 _LABELS = ("label", "label_ids", "labels")
@@ -70,9 +70,7 @@ def save_run(
         origin = f"the best checkpoint by {trainer.args.metric_for_best_model} ({trainer.state.best_metric})"
         return Trained(copied, f"{origin}, {Path(folder).name}", checkpoint, _load(copied, checkpoint))
 
-    result = evaluate_apart(trainer.model, opened, prepare=prepare, options=options)
-    result.save(directory)
-    return result
+    return run_apart(trainer.model, opened, prepare=prepare, options=options, directory=directory)
 
 
 @dataclass(frozen=True, slots=True)

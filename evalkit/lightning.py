@@ -20,7 +20,7 @@ except ModuleNotFoundError as missing:
 from evalkit.api import EvalResult
 from evalkit.checkpoints.reader import Checkpoint, read_checkpoint
 from evalkit.errors import CheckpointError, EvalkitError, ModelError, SpecificationError
-from evalkit.trained import Trained, check_asked, evaluate_apart, load_exactly, named, part_of
+from evalkit.trained import Trained, check_asked, load_exactly, named, part_of, run_apart
 
 _STATE = "state_dict"
 OnError = Literal["raise", "warn"]
@@ -71,25 +71,29 @@ class SaveRun(Callback):  # Lightning takes no other callbacks
         if not trainer.is_global_zero:
             return
         try:
-            result = self._evaluated(trainer, pl_module)
-            if not trainer.fast_dev_run:  # type: ignore[attr-defined] # set by a function that mypy does not see
-                result.save(self._directory)
-            self.result = result
+            self.result = self._run(trainer, pl_module)
         except EvalkitError as error:
             if self._on_error == "raise":
                 raise
             warnings.warn(f"evalkit: {error} ({self._directory} is as it was)", stacklevel=2)
 
-    def _evaluated(self, trainer: Trainer, trained: LightningModule) -> EvalResult:
-        path, origin = _best(trainer)
-
+    def _run(self, trainer: Trainer, trained: LightningModule) -> EvalResult:
         def prepare(copied: torch.nn.Module) -> Trained:
+            path, origin = _best(trainer)
             checkpoint = None if path is None else read_checkpoint(path)
             facts = {} if checkpoint is None else _load(copied, checkpoint)
             called = copied if self._module is None else self._part(copied)
             return Trained(called.to(trainer.strategy.root_device), origin, checkpoint, facts)
 
-        return evaluate_apart(trained, self._data, prepare=prepare, options=self._options)
+        # A rehearsal of one batch replaces no run, as it writes no checkpoint.
+        rehearsed = trainer.fast_dev_run  # type: ignore[attr-defined] # set by a function of Lightning's
+        return run_apart(
+            trained,
+            self._data,
+            prepare=prepare,
+            options=self._options,
+            directory=None if rehearsed else self._directory,
+        )
 
     def _part(self, copied: torch.nn.Module) -> torch.nn.Module:
         """Return what ``module`` gives; ModelError where that is nothing that was filled."""

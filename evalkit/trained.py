@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from evalkit.api import EvalResult
+from evalkit.api import Accumulator, EvalResult
 from evalkit.api.model import module_setup, result_of
 from evalkit.checkpoints.loading import load_weights
 from evalkit.checkpoints.reader import Checkpoint
@@ -25,6 +25,8 @@ from evalkit.prepare import record_integrity
 from evalkit.rundir import check_replaceable
 from evalkit.setup import memory_of
 from evalkit.spec import validate_metrics
+
+_ASKED = ("class_names", "task", "threshold", "output", "positive_class", "metrics", "slices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +46,22 @@ class Trained:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-def evaluate_apart(
+def run_apart(
     module: torch.nn.Module,
     data: Any,
     *,
     prepare: Callable[[torch.nn.Module], Trained],
     options: Mapping[str, Any],
+    directory: str | Path | None,
 ) -> EvalResult:
-    """Evaluate a copy; the module, and whatever is drawn at random later, are as if nothing had happened.
+    """Evaluate a copy and save the run; the module, and what is drawn at random later, stay as they are.
 
     Args:
         module: What was trained.
         data: A Dataset, a DataLoader, or a callable that returns one.
         prepare: Gives the copy its weights.
         options: Keywords of :func:`evalkit.evaluate`.
+        directory: Of the run; None saves nothing.
 
     Raises:
         EvalkitError: Whatever went wrong.
@@ -65,11 +69,14 @@ def evaluate_apart(
     try:
         with _random_state_kept(), _never_called(module):
             trained = prepare(_copied(module))
-            return _result(trained, _opened(data), options)
+            result = _result(trained, _opened(data), options)
+        if directory is not None:
+            result.save(directory)
     except EvalkitError:
         raise
     except Exception as error:
         raise EvalkitError(f"the evaluation after training failed: {reason_of(error)}") from error
+    return result
 
 
 def check_asked(directory: str | Path, options: Mapping[str, Any]) -> None:
@@ -77,17 +84,20 @@ def check_asked(directory: str | Path, options: Mapping[str, Any]) -> None:
 
     Raises:
         TypeError: An option that :func:`evalkit.evaluate` does not have.
-        SpecificationError: Metrics or slices that do not exist.
+        SpecificationError: Metrics, a task, an output that do not exist, or do not fit the class names.
         OutputError: The folder holds anything but a run.
     """
     inspect.signature(module_setup).bind(None, None, **options)
-    validate_metrics(dict(options.get("metrics") or {}), options.get("slices", ()), where="metrics")
+    if options.get("class_names") is None:  # so long nobody knows what can be asked of them
+        validate_metrics(dict(options.get("metrics") or {}), options.get("slices", ()), where="metrics")
+    else:
+        Accumulator(**{key: options[key] for key in _ASKED if key in options})
     check_replaceable(Path(directory))
 
 
 def named(directory: str | Path, name: str | None) -> str:
     """Return the run's name: by default the folder's."""
-    return portable_text(Path(directory).resolve().name) or "model" if name is None else name
+    return portable_text((Path(directory).resolve().name or "model") if name is None else name)
 
 
 def load_exactly(module: torch.nn.Module, checkpoint: Checkpoint) -> dict[str, object]:

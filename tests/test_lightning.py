@@ -4,6 +4,7 @@ import copy
 import hashlib
 import os
 import random
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ class Net(pl.LightningModule):
         return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
     def on_train_epoch_end(self):
-        self.log("worse", float(self.current_epoch))
+        self.log_dict({"worse": float(self.current_epoch), "val_loss": float(self.current_epoch)})
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=1.0)
@@ -98,7 +99,7 @@ def bits(trainer, module):
         "modes": [part.training for part in module.modules()],
         "gradients": [(value.requires_grad, value.grad is None) for value in module.parameters()],
         "hooks": [len(part._forward_pre_hooks) for part in module.modules()],
-        "random": (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()),
+        "random": (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()),  # noqa: NPY002 - the global one
         "trainer": (copy.deepcopy(trainer.state), trainer.global_step, trainer.current_epoch),
         "flags": (torch.is_grad_enabled(), torch.backends.cudnn.deterministic, module.trainer is trainer),
     }
@@ -152,7 +153,7 @@ def test_module_trainer_and_random_numbers_are_untouched(tmp_path, trained):
     data = samples(1)
 
     def given():
-        torch.rand(3), random.random(), np.random.rand()
+        torch.rand(3), random.random(), np.random.rand()  # noqa: NPY002 - what must be given back
         return DataLoader(data, batch_size=7, shuffle=True)
 
     before = bits(trainer, module)
@@ -231,6 +232,46 @@ def fitted_stub(trained, *, monitor):
     callback = copy.copy(trainer.checkpoint_callback)
     callback.monitor = monitor
     return type("Stub", (), {"checkpoint_callback": callback})(), module
+
+
+def test_the_readme_says_how(tmp_path, monkeypatch, readme_python):
+    """Its block, run as it stands, over a LightningDataModule."""
+
+    class Data(pl.LightningDataModule):
+        def train_dataloader(self):
+            return DataLoader(samples(0), batch_size=20, shuffle=True)
+
+        def test_dataloader(self):
+            return DataLoader(samples(1), batch_size=20)
+
+    monkeypatch.chdir(tmp_path)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    names = {
+        "datamodule": Data(),
+        "module": Net(),
+        "ModelCheckpoint": ModelCheckpoint,
+        "Trainer": partial(pl.Trainer, accelerator="cpu", log_every_n_steps=1, **quiet),
+    }
+    exec(readme_python("evalkit.lightning"), names)
+    assert read_result(tmp_path / "out/model") == names["save"].result.document
+    assert names["save"].result.document.model["origin"].startswith("the best checkpoint by val_loss (0)")
+
+
+def test_names_may_hold_anything(tmp_path, trained):
+    """A folder's name, a monitored name: neither markup nor a line of its own in the page."""
+    name = "<script>a\n::error::b\udc80" + "x" * 150
+    trainer, module = trained
+    callback = SaveRun(samples(1), tmp_path / name, class_names=NAMES)
+    trainer.checkpoint_callback.monitor = "<script>loss\udc80"
+    try:
+        callback.on_fit_end(trainer, module)
+    finally:
+        trainer.checkpoint_callback.monitor = "worse"
+    page = (tmp_path / name / "report.html").read_text()
+    assert "<script>a" not in page
+    assert "<script>loss" not in page
+    assert "best checkpoint by &lt;script&gt;loss" in page
+    assert read_result(tmp_path / name).name == name.replace("\udc80", "\\udc80")
 
 
 def test_other_ranks_do_nothing(tmp_path, trained, monkeypatch):
@@ -312,8 +353,10 @@ def test_what_cannot_be_meant_is_refused_before_training(tmp_path):
     (tmp_path / "mine/thesis.txt").write_text("mine")
     with pytest.raises(TypeError, match="ouput"):
         SaveRun(samples(1), tmp_path / "run", ouput="logits")
-    with pytest.raises(SpecificationError, match="metrics"):
-        SaveRun(samples(1), tmp_path / "run", metrics={"names": ["acuracy"]})
+    with pytest.raises(SpecificationError, match="did you mean 'accuracy'"):
+        SaveRun(samples(1), tmp_path / "run", class_names=NAMES, metrics={"names": ["acuracy"]})
+    with pytest.raises(SpecificationError, match="did you mean 'interval'"):
+        SaveRun(samples(1), tmp_path / "run", metrics={"intervall": 0.9})
     with pytest.raises(SpecificationError, match="on_error"):
         SaveRun(samples(1), tmp_path / "run", on_error="ignore")
     with pytest.raises(OutputError, match="not evalkit's"):
@@ -338,7 +381,7 @@ def test_a_copy_that_calls_the_first_module_is_refused(tmp_path, trained, monkey
     """A function in the place of forward holds the weights of the end of training."""
     trainer, module = trained
     first = module.forward
-    monkeypatch.setattr(module, "forward", lambda x: first(x), raising=False)
+    monkeypatch.setattr(module, "forward", lambda x: first(x) * 1, raising=False)
     with pytest.raises(ModelError, match="calls the Sequential that was trained"):
         SaveRun(samples(1), tmp_path / "run", class_names=NAMES).on_fit_end(trainer, module)
     assert isinstance(module(torch.zeros(2, 4)), torch.Tensor)
