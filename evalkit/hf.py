@@ -102,7 +102,8 @@ class _Collate:
 def _loader(trainer: Any, data: Any, options: Mapping[str, Any]) -> DataLoader[Any]:
     columns = None
     if trainer.args.remove_unused_columns:
-        taken = inspect.signature(trainer.model.forward).parameters
+        inside = getattr(trainer.model, "get_base_model", lambda: trainer.model)()  # of an adapter of PEFT
+        taken = inspect.signature(inside.forward).parameters
         columns = frozenset([*taken, *_LABELS, *trainer.label_names, options["labels"]])
     names: str | Sequence[str] = options.get("attributes") or ()
     attributes = (names,) if isinstance(names, str) else tuple(names)

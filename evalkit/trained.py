@@ -4,14 +4,13 @@ import copy
 import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from evalkit.api import Accumulator, EvalResult
 from evalkit.api.model import module_setup, result_of
@@ -67,9 +66,10 @@ def run_apart(
         EvalkitError: Whatever went wrong.
     """
     try:
-        with _random_state_kept(), _never_called(module):
-            trained = prepare(_copied(module))
-            result = _result(trained, _opened(data), options)
+        with _random_state_kept():
+            copied = _copied(module)
+            with _never_called(module):
+                result = _result(prepare(copied), _opened(data), options)
         if directory is not None:
             result.save(directory)
     except EvalkitError:
@@ -163,21 +163,19 @@ def _never_called(module: torch.nn.Module) -> Iterator[None]:
 
     A function that was put in the place of a ``forward`` may hold the first module, whatever is copied.
     """
-    own = {id(part) for part in module.modules()}
 
-    def check(called: torch.nn.Module, _: Any) -> None:
-        if id(called) in own:
-            raise ModelError(
-                f"the model's copy calls the {type(called).__name__} that was trained, "
-                "which does not have the checkpoint's weights",
-                hint="Replace no forward by a function that holds the model",
-            )
+    def refuse(called: torch.nn.Module, _: Any) -> None:
+        raise ModelError(
+            f"the model's copy calls the {type(called).__name__} that was trained, "
+            "which does not have the checkpoint's weights",
+            hint="Replace no forward by a function that holds the model",
+        )
 
-    hook = register_module_forward_pre_hook(check)
-    try:
+    with ExitStack() as hooks:
+        for part in module.modules():
+            if not isinstance(part, torch.jit.ScriptModule):  # takes no hooks, and is copied with its code
+                hooks.callback(part.register_forward_pre_hook(refuse).remove)
         yield
-    finally:
-        hook.remove()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from evalkit.scoring import make_decision, metrics_error
 from evalkit.spec import SlicesSpec, validate_metrics
 
 if TYPE_CHECKING:
+    from evalkit.datasets.userdata import UserData, Walked
     from evalkit.setup import Setup
 
 # What Hugging Face writes where nobody named the classes.
@@ -111,12 +112,7 @@ def module_setup(
     name: str = "model",
 ) -> "Setup":
     """Return what :func:`evaluate` runs, for callers that know more: which file the weights are from."""
-    from evalkit.datasets.userdata import (  # noqa: PLC0415 - torch
-        UserData,
-        check_dataset,
-        own_indices,
-        walk_loader,
-    )
+    from evalkit.datasets.userdata import check_dataset, walk_loader  # noqa: PLC0415 - torch
     from evalkit.setup import Setup, check_module, model_device, module_facts  # noqa: PLC0415
 
     check_module(model)
@@ -134,15 +130,12 @@ def module_setup(
         model=model,
         weights_sha256=None,
         model_facts={**module_facts(model), "output": output},
-        source=UserData(
-            walked.dataset,
-            "data",
+        source=_source(
+            walked,
             names,
-            walked.collate,
-            _keys(inputs),
-            labels,
-            _keys(attributes),
-            None if task == "multilabel" else own_indices(walked.dataset, names, "data"),
+            inputs=inputs,
+            labels=labels,
+            attributes=attributes,
             multilabel=task == "multilabel",
         ),
         where="data",
@@ -194,6 +187,30 @@ def result_of(setup: "Setup", integrity: IntegrityLog) -> EvalResult:
     if evaluation.failure is not None:
         raise evaluation.failure
     return EvalResult(evaluation.result, scratch.ledger, scratch)
+
+
+def _source(
+    walked: "Walked",
+    names: tuple[str, ...],
+    *,
+    inputs: Sequence[str] | str | None,
+    labels: str | None,
+    attributes: Sequence[str] | str | None,
+    multilabel: bool,
+) -> "UserData":
+    from evalkit.datasets.userdata import UserData, own_indices  # noqa: PLC0415 - torch
+
+    return UserData(
+        walked.dataset,
+        "data",
+        names,
+        walked.collate,
+        _keys(inputs),
+        labels,
+        _keys(attributes),
+        None if multilabel else own_indices(walked.dataset, names, "data"),
+        multilabel=multilabel,
+    )
 
 
 def _names_of(class_names: Any, config: Any, dataset: Any) -> tuple[str, ...]:
