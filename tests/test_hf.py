@@ -85,11 +85,13 @@ def bert():
 
 
 def bart():
-    """Three names for one embedding."""
+    """Three names for one embedding, and a head of one's own, which the class does not know."""
     sizes = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in
              [("layers", 1), ("attention_heads", 2), ("ffn_dim", 16)]}  # fmt: skip
     config = transformers.BartConfig(vocab_size=50, d_model=16, **sizes, **names_by_index())
-    return transformers.BartForSequenceClassification(config)
+    model = transformers.BartForSequenceClassification(config)
+    model.classification_head = nn.Sequential(nn.BatchNorm1d(16), nn.Linear(16, 3))
+    return model
 
 
 def vit():
@@ -212,7 +214,11 @@ def test_files_with_other_names_than_the_model(tmp_path, model, data):
     assert load_file(file).keys() != before["values"].keys()
     found = save_run(trainer, data(2), tmp_path / "run").document
     assert_same(before, bits(trainer))
-    best = type(trainer.model).from_pretrained(best_folder(trainer))
+    best = model()
+    if model is bart:
+        best.load_state_dict(load_file(file), strict=False)  # what it does not hold is the same tensor
+    else:
+        best = type(best).from_pretrained(best_folder(trainer))
     fed = {"labels": None if data is Pictures else "label", "inputs": trainer.model.main_input_name}
     plain = evalkit.evaluate(best, data(2), batch_size=12, **fed).document
     last = evalkit.evaluate(copy.deepcopy(trainer.model), data(2), batch_size=12, **fed).document
