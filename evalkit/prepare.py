@@ -60,7 +60,7 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
     memory = memory_of(loaded)
     torch.manual_seed(spec.run.seed)
     model, facts = _model(opened)
-    _record_integrity(integrity, opened.checkpoint, pinned=spec.model.sha256 is not None)
+    record_integrity(integrity, opened.checkpoint, pinned=spec.model.sha256 is not None)
     _record_order(integrity, opened)
     if beside is None:
         source, preprocessing = _open_source(opened, names)
@@ -164,7 +164,8 @@ def _open_source(opened: Opened, names: tuple[str, ...]) -> tuple[Source, Prepro
     return open_source(loaded, names, preprocessing), preprocessing
 
 
-def _record_integrity(integrity: IntegrityLog, checkpoint: Checkpoint, *, pinned: bool) -> None:
+def record_integrity(integrity: IntegrityLog, checkpoint: Checkpoint, *, pinned: bool) -> None:
+    """Record whether the file carries checksums, or is the pinned one."""
     status, text = _INTEGRITY[checkpoint.integrity]
     if pinned:
         status, text = "ok", "the file's sha256 is the pinned one"

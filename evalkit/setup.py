@@ -106,7 +106,7 @@ def check_module(model: object) -> None:
 
 def check_apart(candidate: torch.nn.Module, baseline: torch.nn.Module) -> None:
     """Raise ModelError where two models hold one tensor: loading the second changed the first."""
-    shared = _memory(candidate) & _memory(baseline)
+    shared = memory_of(candidate) & memory_of(baseline)
     if shared:
         raise ModelError(
             f"the factory gives the candidate and the baseline {len(shared)} tensors in common, so that "
@@ -115,7 +115,8 @@ def check_apart(candidate: torch.nn.Module, baseline: torch.nn.Module) -> None:
         )
 
 
-def _memory(model: torch.nn.Module) -> set[tuple[str, int]]:
+def memory_of(model: torch.nn.Module) -> set[tuple[str, int]]:
+    """Return where a model's tensors are stored, to see whether two models share any."""
     tensors = [*model.parameters(), *model.buffers()]
     held = [value for value in tensors if value.layout == torch.strided and value.numel()]
     return {(str(value.device), value.untyped_storage().data_ptr()) for value in held if not value.is_meta}

@@ -1,6 +1,7 @@
 """Shared fixtures: seeded property tests, and two ways to call the command line."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,18 @@ def pytest_addoption(parser):
 def project(tmp_path):
     """A specification of its own in a temporary folder."""
     return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def readme_python():
+    """Give the README's one Python block that holds a word."""
+
+    def find(word):
+        text = (ROOT / "README.md").read_text()
+        (found,) = [block for block in re.findall(r"(?ms)^```python\n(.*?)^```$", text) if word in block]
+        return compile(found, "README", "exec")
+
+    return find
 
 
 @pytest.fixture

@@ -93,7 +93,9 @@ def test_readme_commands_print_what_it_says(checkout, monkeypatch, capfd):
         actual = shell(command, checkout, capfd)
         assert matches(expected, actual), f"{command} printed:\n{actual}"
     monkeypatch.chdir(checkout)
-    (code,) = blocks(README, "python")
+    code, *after_training = blocks(README, "python")
+    rooms = [re.findall(r"evalkit\.(\w+) import", block) for block in after_training]
+    assert rooms == [["lightning"], ["hf"]]  # run in test_lightning and test_hf
     namespace: dict = {}
     exec(compile(code, "README", "exec"), namespace)
     written = json.loads((checkout / "out/folder/result.json").read_text())

@@ -48,7 +48,8 @@ FLOORS = (
     {"measure", "opening"},
     {"prepare", "expecting"},
     {"api"},
-    {"testing"},
+    {"trained"},
+    {"testing", "lightning", "hf"},
     {"pytest_plugin"},
     {"cli"},
 )
@@ -98,9 +99,12 @@ THIRD_PARTY = {
     "expecting": {"numpy", "torch", "pyarrow"},
     "running": {"numpy"},
     "measure": {"torch"},
-    "scoring": {"numpy"},
+    "scoring": {"numpy", "pyarrow"},
     "selftest": {"numpy", "sklearn"},
     "api": {"numpy", "pandas", "markupsafe"},
+    "trained": {"numpy", "torch"},
+    "lightning": {"lightning", "torch"},
+    "hf": {"numpy", "torch"},
     "pytest_plugin": {"pytest"},
     "cli": {"click", "pydantic", "rich", "yaml"},
 }

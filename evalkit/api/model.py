@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.api.result import EvalResult, Scratch
 from evalkit.api.scores import provenance
@@ -11,9 +11,14 @@ from evalkit.asking import asked_of
 from evalkit.assemble import Question
 from evalkit.classes import check_class_names, name_list
 from evalkit.errors import SpecificationError
+from evalkit.integrity import IntegrityLog
 from evalkit.ledger import Output
 from evalkit.scoring import make_decision, metrics_error
 from evalkit.spec import SlicesSpec, validate_metrics
+
+if TYPE_CHECKING:
+    from evalkit.datasets.userdata import UserData, Walked
+    from evalkit.setup import Setup
 
 # What Hugging Face writes where nobody named the classes.
 _PLACEHOLDER = re.compile(r"LABEL_\d+")
@@ -62,42 +67,75 @@ def evaluate(
         InvalidRunError: The run cannot give a number.
         EvalkitError: Whatever else is refused.
     """
-    from evalkit.datasets.userdata import (  # noqa: PLC0415 - torch
-        UserData,
-        check_dataset,
-        own_indices,
-        walk_loader,
+    return result_of(
+        module_setup(
+            model,
+            data,
+            class_names=class_names,
+            task=task,
+            threshold=threshold,
+            output=output,
+            inputs=inputs,
+            labels=labels,
+            attributes=attributes,
+            select=select,
+            positive_class=positive_class,
+            metrics=metrics,
+            slices=slices,
+            batch_size=batch_size,
+            audit=audit,
+            stochastic=stochastic,
+            name=name,
+        ),
+        IntegrityLog(),
     )
-    from evalkit.integrity import IntegrityLog  # noqa: PLC0415
-    from evalkit.measure import Candidate, measure, share_of  # noqa: PLC0415
+
+
+def module_setup(
+    model: Any,
+    data: Any,
+    *,
+    class_names: Sequence[str] | None = None,
+    task: str = "multiclass",
+    threshold: float | None = None,
+    output: Output = "logits",
+    inputs: Sequence[str] | str | None = None,
+    labels: str | None = None,
+    attributes: Sequence[str] | str | None = None,
+    select: int | str | None = None,
+    positive_class: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    slices: Sequence[Any] = (),
+    batch_size: int = 256,
+    audit: Literal["standard", "full", "off"] = "standard",
+    stochastic: bool = False,
+    name: str = "model",
+) -> "Setup":
+    """Return what :func:`evaluate` runs, for callers that know more: which file the weights are from."""
+    from evalkit.datasets.userdata import check_dataset, walk_loader  # noqa: PLC0415 - torch
     from evalkit.setup import Setup, check_module, model_device, module_facts  # noqa: PLC0415
-    from evalkit.work import Work  # noqa: PLC0415
 
     check_module(model)
     walked = walk_loader(data, batch_size)
     check_dataset(walked.dataset, "data")
     config = getattr(model, "config", None)
     names = _names_of(class_names, config, walked.dataset)
-    scratch = Scratch()
     decision = make_decision(
         names, task=task, output=output, threshold=threshold, positive_class=positive_class
     )
     measured, sliced = validate_metrics(dict(metrics or {}), slices, where="metrics")
     asked = asked_of(measured, sliced, class_names=names, decision=decision, scored=True, error=metrics_error)
-    setup = Setup(
+    return Setup(
         question=Question(name, asked),
         model=model,
         weights_sha256=None,
         model_facts={**module_facts(model), "output": output},
-        source=UserData(
-            walked.dataset,
-            "data",
+        source=_source(
+            walked,
             names,
-            walked.collate,
-            _keys(inputs),
-            labels,
-            _keys(attributes),
-            None if task == "multilabel" else own_indices(walked.dataset, names, "data"),
+            inputs=inputs,
+            labels=labels,
+            attributes=attributes,
             multilabel=task == "multilabel",
         ),
         where="data",
@@ -121,10 +159,27 @@ def evaluate(
             "stochastic": stochastic,
         },
     )
+
+
+def result_of(setup: "Setup", integrity: IntegrityLog) -> EvalResult:
+    """Run a setup in this process.
+
+    Args:
+        setup: From :func:`module_setup`.
+        integrity: What is known before the run; filled with the outcome of every check.
+
+    Raises:
+        InvalidRunError: The run cannot give a number.
+        EvalkitError: Whatever else is refused.
+    """
+    from evalkit.measure import Candidate, measure, share_of  # noqa: PLC0415 - torch
+    from evalkit.work import Work  # noqa: PLC0415
+
+    scratch = Scratch()
     with scratch.parts() as folder:
         work = Work(folder, scratch.ledger(), share_of(setup))
         (run,) = measure(
-            [Candidate(setup, IntegrityLog(), work)],
+            [Candidate(setup, integrity, work)],
             clock=time.perf_counter,
             progress=lambda done, total: None,  # noqa: ARG005
         )
@@ -132,6 +187,30 @@ def evaluate(
     if evaluation.failure is not None:
         raise evaluation.failure
     return EvalResult(evaluation.result, scratch.ledger, scratch)
+
+
+def _source(
+    walked: "Walked",
+    names: tuple[str, ...],
+    *,
+    inputs: Sequence[str] | str | None,
+    labels: str | None,
+    attributes: Sequence[str] | str | None,
+    multilabel: bool,
+) -> "UserData":
+    from evalkit.datasets.userdata import UserData, own_indices  # noqa: PLC0415 - torch
+
+    return UserData(
+        walked.dataset,
+        "data",
+        names,
+        walked.collate,
+        _keys(inputs),
+        labels,
+        _keys(attributes),
+        None if multilabel else own_indices(walked.dataset, names, "data"),
+        multilabel=multilabel,
+    )
 
 
 def _names_of(class_names: Any, config: Any, dataset: Any) -> tuple[str, ...]:

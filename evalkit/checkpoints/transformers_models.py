@@ -31,14 +31,59 @@ _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 def _quiet() -> Iterator[None]:
     """Keep transformers from drawing a bar and reporting what is refused in our own words."""
     logging = imported("transformers").utils.logging
-    level = logging.get_verbosity()
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
-        logging.enable_progress_bar()
+        if bar:
+            logging.enable_progress_bar()
+
+
+def load_pretrained(
+    architecture: Any, config: Any, checkpoint: Checkpoint, args: Mapping[str, Any]
+) -> tuple[torch.nn.Module, dict[str, int]]:
+    """Build a class of transformers with the weights of a checkpoint, in float32, and count the casts.
+
+    Args:
+        architecture: The class, which knows the names that its weights had in earlier versions.
+        config: What it is built from.
+        checkpoint: The file.
+        args: Further arguments of the class.
+
+    Raises:
+        CheckpointError: A weight is missing, left over, of another shape, or no number.
+    """
+    held = next((held for held in tensor_sets(checkpoint.contents.tree) if not held.name), None)
+    if held is None:
+        raise CheckpointError(f"{checkpoint.path}: holds no weights: no dictionary of tensors in it")
+    state = {key: checkpoint.tensor(data, name=key).clone() for key, data in held.tensors.items()}
+    check_finite(checkpoint.path, state)
+    try:
+        with _quiet():
+            model, found = architecture.from_pretrained(
+                None,
+                config=config,
+                state_dict=state,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **args,
+            )
+    except Exception as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: the weights do not fit the model: {reason_of(error)}"
+        ) from error
+    wrong = {kind: found[f"{kind}_keys"] for kind in ("missing", "unexpected", "mismatched")}
+    if any(wrong.values()):
+        text = "; ".join(
+            f"{len(keys)} {kind}: {listed(sorted(map(str, keys)))}" for kind, keys in wrong.items() if keys
+        )
+        raise CheckpointError(
+            f"{checkpoint.path}: the weights do not fit the model: {visible(text, limit=MAX_TEXT)}"
+        )
+    return model, casts_to(state, torch.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,36 +119,7 @@ class TransformersModel:
             ModelError: transformers cannot build it.
         """
         architecture = type(built(f"transformers:{self.folder}", self, args))
-        held = next((held for held in tensor_sets(checkpoint.contents.tree) if not held.name), None)
-        if held is None:
-            raise CheckpointError(f"{checkpoint.path}: holds no weights: no dictionary of tensors in it")
-        state = {key: checkpoint.tensor(data, name=key).clone() for key, data in held.tensors.items()}
-        check_finite(checkpoint.path, state)
-        try:
-            with _quiet():
-                model, found = architecture.from_pretrained(  # type: ignore[attr-defined]
-                    None,
-                    config=self._settings(),
-                    state_dict=state,
-                    dtype=torch.float32,
-                    output_loading_info=True,
-                    **args,
-                )
-        except Exception as error:
-            raise CheckpointError(
-                f"{checkpoint.path}: the weights do not fit the model: {reason_of(error)}"
-            ) from error
-        wrong = {kind: found[f"{kind}_keys"] for kind in ("missing", "unexpected", "mismatched")}
-        if any(wrong.values()):
-            text = "; ".join(
-                f"{len(keys)} {kind}: {listed(sorted(map(str, keys)))}"
-                for kind, keys in wrong.items()
-                if keys
-            )
-            raise CheckpointError(
-                f"{checkpoint.path}: the weights do not fit the model: {visible(text, limit=MAX_TEXT)}"
-            )
-        return model, casts_to(state, torch.float32)
+        return load_pretrained(architecture, self._settings(), checkpoint, args)
 
     def preprocessing(self) -> LibraryPreprocessing | None:
         """Return the folder's image processor.

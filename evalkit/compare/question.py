@@ -95,19 +95,24 @@ def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remar
             f"The two models decide by other thresholds: {baseline.threshold!r} before, "
             f"{candidate.threshold!r} now."
         )
+    warnings, more = _of_inputs(candidate, baseline)
+    return Remarks(warnings, (*notes, *more))
+
+
+def _of_inputs(candidate: EvalResult, baseline: EvalResult) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return warnings and notes on what the two models were fed."""
     alike = have_same_weights(candidate, baseline)
     if candidate.digests.get("inputs") == baseline.digests.get("inputs"):
-        said = (_RESAVED,) if alike and candidate.threshold == baseline.threshold else ()
-        return Remarks(said, tuple(notes))
+        return ((_RESAVED,) if alike and candidate.threshold == baseline.threshold else ()), ()
     if None in (candidate.digests.get("inputs"), baseline.digests.get("inputs")):
-        return Remarks(notes=(*notes, _UNKNOWN))
+        return (), (_UNKNOWN,)
     change = _changed_statistics(candidate.data, baseline.data, tolerance=_SAME_STATISTICS)
     if alike:
         change = change or "their statistics agree within 0.1 %"
-        return Remarks((f"{_FED}: {change}. {_SAME_WEIGHTS}",), tuple(notes))
+        return (f"{_FED}: {change}. {_SAME_WEIGHTS}",), ()
     if change is None:
-        return Remarks(notes=(*notes, f"{_FED}; their statistics agree within 0.1 %."))
-    return Remarks((f"{_FED}: {change}; {_LOOKS_LIKE}.",), tuple(notes))
+        return (), (f"{_FED}; their statistics agree within 0.1 %.",)
+    return (f"{_FED}: {change}; {_LOOKS_LIKE}.",), ()
 
 
 def on_changed_data(candidate: EvalResult, baseline: EvalResult, overlap: str) -> Remarks:

@@ -23,6 +23,7 @@ def model_facts(result: EvalResult) -> Facts:
         ("Factory", model.get("factory")),
         ("Class", model.get("class")),
         ("Checkpoint", spec.get("checkpoint")),
+        ("Weights from", model.get("origin")),
         ("Format", model.get("format")),
         ("SHA-256", model.get("sha256")),
         ("Byte order", "big" if model.get("byteorder") == "big" else None),

@@ -1,6 +1,13 @@
 """A run directory: which files are evalkit's, and how a whole set of them is replaced without a half."""
 
-from evalkit.rundir.folder import RunDirectory, is_blessed, open_run_directory, publish_file, recover
+from evalkit.rundir.folder import (
+    RunDirectory,
+    check_replaceable,
+    is_blessed,
+    open_run_directory,
+    publish_file,
+    recover,
+)
 from evalkit.rundir.names import (
     BASELINE_LEDGER,
     BASELINE_RESULT,
@@ -20,6 +27,7 @@ __all__ = [
     "PARTS",
     "RUN",
     "RunDirectory",
+    "check_replaceable",
     "is_blessed",
     "open_run_directory",
     "publish_file",

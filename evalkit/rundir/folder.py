@@ -46,7 +46,7 @@ def open_run_directory(path: Path, *, blessed: bool = False) -> Iterator[RunDire
     try:
         try:
             made = _missing_parents(path)
-            _check_replaceable(path, blessed=blessed)
+            check_replaceable(path, blessed=blessed)
             path.mkdir(parents=True, exist_ok=True)
             _probe(path)
         except OSError as error:
@@ -95,7 +95,8 @@ def publish_file(path: Path, content: bytes) -> None:
         raise _output_error(path, error) from error
 
 
-def _check_replaceable(path: Path, *, blessed: bool) -> None:
+def check_replaceable(path: Path, *, blessed: bool = False) -> None:
+    """Raise OutputError unless a folder is absent, empty, or a run; nothing is written."""
     if not path.exists() and not path.is_symlink():
         return
     if not path.is_dir():
