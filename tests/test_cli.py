@@ -684,6 +684,7 @@ print("LOADED", code, heavy, file=sys.stderr)
         (["report", "RUN", "-o", "page.html"], "torch,sklearn,pandas,scipy.stats"),
         (["gate", "RUN", "--junit", "j.xml", "--markdown", "c.md"], "torch,sklearn,pandas,scipy.stats"),
         (["compare", "RUN", "RUN"], "torch,sklearn,pandas,scipy.stats"),
+        (["score", "RUN", "-o", "again", "--quiet"], "torch,sklearn"),
         (["export", "model-index", "RUN"], "torch,sklearn,pandas,scipy.stats"),
     ],
 )

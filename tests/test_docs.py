@@ -215,3 +215,8 @@ def exception_table():
 def test_tables_come_from_the_catalogue(table):
     """One place where each formula lives."""
     assert table() in README
+
+
+def test_the_query_is_the_samples_own():
+    """The SQL of the README is what the sample runs."""
+    assert blocks(README, "sql") == [(ROOT / "samples/predictions/counts.sql").read_text()]

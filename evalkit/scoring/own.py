@@ -58,8 +58,16 @@ def own_run(path: Path) -> OwnRun | None:
     if result.positive_class is not None:
         model["positive_class"] = result.positive_class
     data = {"source": PREDICTIONS, "slices": result.spec.get("data", {}).get("slices") or []}
-    spec = {"name": result.name, "task": result.task, "model": model, "data": data}
+    spec: dict[str, Any] = {"name": result.name, "task": result.task, "model": model, "data": data}
     spec |= {key: result.spec[key] for key in ("metrics", "report") if key in result.spec}
+    if any(
+        row.average == "samples" for row in result.metrics
+    ):  # a default of label sets, which a list replaces
+        kinds = spec["metrics"].get("averages") or []
+        spec["metrics"] = {
+            **spec["metrics"],
+            "averages": [*(kind for kind in kinds if kind != "samples"), "samples"],
+        }
     return OwnRun(folder / LEDGER, spec, result.data.get("ids") == "positional")
 
 

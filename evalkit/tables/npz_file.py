@@ -4,7 +4,6 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -24,11 +23,16 @@ _MATRIX = 2
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """An array of the archive: its name there, and its shape and type."""
+    """An array of the archive: its name, shape and type, and whether its columns lie one after another."""
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    by_column: bool
+
+    def part(self, k: int | None) -> tuple[str, int | None]:
+        """Return what is read together with a column: the whole array, or that column alone."""
+        return self.name, k if self.by_column else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,17 @@ class NpzFile:
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns, all arrays side by side."""
-        wanted = {self.members[name][0].name: self.members[name][0] for name in columns}
+        wanted = [self.members[name] for name in columns]
+        parts = {member.part(k): member for member, k in wanted}
         with reading(self.path), zipfile.ZipFile(self.path) as archive, ExitStack() as stack:
-            opened = {
-                name: _data(stack.enter_context(archive.open(f"{name}.npy")), member)
-                for name, member in wanted.items()
-            }
-            for parts in zip(*opened.values(), strict=True):
-                found = dict(zip(opened, parts, strict=True))
+            opened = [
+                _data(stack.enter_context(archive.open(f"{name}.npy")), member, k)
+                for (name, k), member in parts.items()
+            ]
+            for rows in zip(*opened, strict=True):
+                found = dict(zip(parts, rows, strict=True))
                 arrays = [
-                    _column(found[self.members[name][0].name], self.members[name][1]) for name in columns
+                    _column(found[member.part(k)], None if member.by_column else k) for member, k in wanted
                 ]
                 yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
@@ -91,10 +96,9 @@ def _header(archive: zipfile.ZipFile, name: str, path: Path) -> _Member:
     short = name.removesuffix(".npy")
     if dtype.kind not in _KINDS or (dtype.itemsize > 8 and dtype.kind in "iuf"):  # noqa: PLR2004 - no long double
         raise DataError(f"{path}: {short} holds {dtype}, expected numbers or text")
-    if len(shape) not in (1, _MATRIX) or (fortran and len(shape) == _MATRIX and 1 not in shape):
-        order = " in Fortran's order" if fortran else ""
-        raise DataError(f"{path}: {short} has shape {shape}{order}, expected (n,) or rows of (n, K)")
-    return _Member(short, tuple(shape), dtype)
+    if len(shape) not in (1, _MATRIX):
+        raise DataError(f"{path}: {short} has shape {shape}, expected (n,) or (n, K)")
+    return _Member(short, tuple(shape), dtype, bool(fortran) and len(shape) == _MATRIX)
 
 
 def _columns(member: _Member) -> list[tuple[str, _Member, int | None]]:
@@ -103,17 +107,17 @@ def _columns(member: _Member) -> list[tuple[str, _Member, int | None]]:
     return [(f"{member.name}_{k}", member, k) for k in range(member.shape[1])]
 
 
-def _data(file: IO[bytes], member: _Member) -> Iterator[NDArray[Any]]:
-    """Yield the rows of an array, so many at a time."""
+def _data(file: IO[bytes], member: _Member, k: int | None) -> Iterator[NDArray[Any]]:
+    """Yield the rows of an array, or of one of its columns, so many at a time."""
     version = npy.read_magic(file)
     _READERS.get(version, npy.read_array_header_2_0)(file)
-    width = prod(member.shape[1:])
-    for start in count(0, ROWS):
-        n_rows = min(ROWS, member.shape[0] - start)
-        if n_rows <= 0:
-            return
-        content = file.read(n_rows * width * member.dtype.itemsize)
-        yield np.frombuffer(content, member.dtype).reshape(n_rows, *member.shape[1:])
+    n, inner = member.shape[0], () if k is not None else member.shape[1:]
+    if k is not None:
+        file.seek(k * n * member.dtype.itemsize, 1)
+    for start in range(0, n, ROWS):
+        n_rows = min(ROWS, n - start)
+        content = file.read(n_rows * prod(inner) * member.dtype.itemsize)
+        yield np.frombuffer(content, member.dtype).reshape(n_rows, *inner)
 
 
 def _column(rows: NDArray[Any], position: int | None) -> pa.Array:

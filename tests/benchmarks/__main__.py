@@ -1,11 +1,12 @@
 """``make bench``: everything that is promised about speed and coverage, measured here and now.
 
-``python -m tests.benchmarks speed`` runs one part: startup, speed, loading, audit, memory, coverage, gates or pages.
+``python -m tests.benchmarks speed`` runs one part: startup, speed, loading, audit, memory, tables, coverage, gates or
+pages.
 """
 
 import sys
 
-from tests.benchmarks import audit, coverage, gates, loading, memory, pages, speed, startup
+from tests.benchmarks import audit, coverage, gates, loading, memory, pages, speed, startup, tables
 
 PARTS = {
     "startup": startup.run,
@@ -13,6 +14,7 @@ PARTS = {
     "loading": loading.run,
     "audit": audit.run,
     "memory": memory.run,
+    "tables": tables.run,
     "coverage": coverage.run,
     "gates": gates.run,
     "pages": pages.run,
