@@ -47,7 +47,7 @@ def pick(
         matrix: Counts of the table's samples, shape (K, K), where they are known.
     """
     with ledger.open("rb") as file:
-        table = pq.ParquetFile(file)
+        table = pq.ParquetFile(file, pre_buffer=False)
         several = str(table.schema_arrow.field("y_true").type).startswith("list")
         chosen = _of_sets(table) if several else _of_classes(table, matrix)
         reasons: dict[int, list[str]] = {}

@@ -112,7 +112,7 @@ def read_pieces(path: Path, *, task: str, n_classes: int) -> Iterator[Samples]:
         n_classes: K.
     """
     with path.open("rb") as file:
-        table = pq.ParquetFile(file)
+        table = pq.ParquetFile(file, pre_buffer=False)  # which would keep all bytes that were read
         stored = _stored(table.schema_arrow.names, n_classes)
         columns = [*_columns(table.schema_arrow.names, ()), *stored]
         for batch in table.iter_batches(_PIECE, columns=columns):

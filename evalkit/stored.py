@@ -99,7 +99,7 @@ class Stored:
         columns, edges = columns_of(by), by if isinstance(by, Mapping) else {}
         keys, found = [*_LABELS, *columns], []
         with self.path.open("rb") as file:
-            for batch in pq.ParquetFile(file).iter_batches(_ROWS, columns=keys):
+            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(_ROWS, columns=keys):
                 table = _binned(pa.table(batch), edges)
                 found.append(table.group_by(keys).aggregate([([], "count_all")]))
                 if sum(one.num_rows for one in found) > _MAX_CELLS:

@@ -58,7 +58,7 @@ class ParquetFiles:
             said = self.partitions.get(path, {})
             own = [name for name in columns if name not in said]
             with reading(path), path.open("rb") as file:
-                table = pq.ParquetFile(file)
+                table = pq.ParquetFile(file, pre_buffer=False)
                 for batch in table.iter_batches(ROWS, columns=own):
                     yield _with(batch, said, columns)
 
