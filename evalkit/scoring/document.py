@@ -1,5 +1,6 @@
 """The document of predictions that evalkit did not make itself."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from evalkit.assemble import Question, assemble
@@ -18,6 +19,7 @@ def document(
     spec: dict[str, Any],
     data: dict[str, Any],
     provenance: dict[str, Any],
+    checked: Mapping[str, str] | None = None,
 ) -> EvalResult:
     """Build the document; checks of a model are marked as not run.
 
@@ -28,9 +30,12 @@ def document(
         spec: As it was declared.
         data: Facts; ``n_samples`` among them.
         provenance: Facts about machine and command.
+        checked: What was looked at on the way and held, by check.
     """
     integrity = IntegrityLog(NOT_RUN)
     integrity.record("seen_once", "ok", "the counts sum to n")
+    for check, detail in (checked or {}).items():
+        integrity.record(check, "ok", detail)
     return assemble(
         question,
         found,

@@ -212,12 +212,19 @@ def _document(
         "n_evaluated": n_samples,
         **data,
         "attributes": sorted(columns.attributes),
+        **({"classes_assumed": True} if opened.assumed else {}),
     }
     question = Question(
         opened.loaded.spec.name, opened.asked(scored=opened.scored), classes_assumed=opened.assumed
     )
+    checked = {"data_unchanged": "the table's size and time are the same before and after"}
+    if opened.scored:
+        checked["finite_outputs"] = "no score is NaN or infinite"
+    if opened.scored and opened.decision.output == "probabilities":
+        checked["probabilities"] = "probabilities lie in [0, 1]"
+    spec = opened.loaded.document()
     return document(
-        question, found, digest=digest, spec=opened.loaded.document(), data=facts, provenance=provenance
+        question, found, digest=digest, spec=spec, data=facts, provenance=provenance, checked=checked
     )
 
 
