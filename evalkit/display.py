@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 MAX_NAME = 120
 MAX_TEXT = 2_000
+# A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _MAX_DIGITS = 17  # a float has no more
 
 
@@ -44,6 +46,11 @@ def percent(value: float, digits: int = 1) -> str:
         digits += 1
         text = f"{value * 100:.{digits}f}"
     return f"{text} %"
+
+
+def spreadsheet_text(text: str) -> str:
+    """Return a cell's text with an apostrophe in front where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def visible(text: str, *, limit: int = MAX_NAME) -> str:

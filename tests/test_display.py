@@ -2,7 +2,7 @@
 
 import pytest
 
-from evalkit.display import percent, quoted, show, tell_apart, visible
+from evalkit.display import percent, quoted, show, spreadsheet_text, tell_apart, visible
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,12 @@ def test_visible(text, shown):
 def test_long_names_are_cut():
     """At 120 characters, with a mark."""
     assert visible("x" * 10_000) == "x" * 120 + "…"
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [("=cmd()", "'=cmd()"), ("-1+1", "'-1+1"), ("@x", "'@x"), ("+1", "'+1"), ("5", "5"), ("a=b", "a=b")],
+)
+def test_a_spreadsheet_runs_no_name(text, cell):
+    """What looks like a formula is text."""
+    assert spreadsheet_text(text) == cell

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evalkit.compare.shares import MAX_IDS, Ints, share_gaps
 from evalkit.count_rows import count_columns
+from evalkit.display import spreadsheet_text
 from evalkit.rows import Measures, MetricRow
 from evalkit.uncertainty import BySample
 from evalkit.uncertainty.paired import mcnemar
@@ -141,7 +142,8 @@ def flip_table(joined: "Joined", class_names: Sequence[str]) -> str:
     for row in np.flatnonzero(new != old).tolist():
         labels = (joined.new.y_true[row], joined.old.y_pred[row], joined.new.y_pred[row])
         kind = "positive" if new[row] else "negative"
-        writer.writerow((joined.ids[row].as_py(), kind, *(_named(one, class_names) for one in labels)))
+        texts = (joined.ids[row].as_py(), kind, *(_named(one, class_names) for one in labels))
+        writer.writerow([spreadsheet_text(text) for text in texts])
     return target.getvalue()
 
 

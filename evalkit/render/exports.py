@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from evalkit.display import MAX_TEXT, numbered, visible
+from evalkit.display import MAX_TEXT, numbered, spreadsheet_text, visible
 from evalkit.render.numbers import interval_text
 from evalkit.render.tables import is_headline
 from evalkit.render.terms import terms_of
@@ -20,8 +20,6 @@ from evalkit.result import EvalResult
 from evalkit.rows import MetricRow, describe_params, describe_slice
 from evalkit.verdict import Outcome, Verdict
 
-# A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 COLUMNS = (
     "metric", "params", "average", "class_name", "slice", "value", "low", "high", "level", "method",
     "n_samples", "n_classes", "numerator", "denominator", "undefined", "no_interval", "greater_is_better",
@@ -65,8 +63,7 @@ def render_csv(result: EvalResult) -> str:
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = visible(value, limit=MAX_TEXT)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return spreadsheet_text(visible(value, limit=MAX_TEXT))
 
 
 def render_model_index(result: EvalResult, card: Card) -> str:
