@@ -1,6 +1,7 @@
 """Bins of single classes' scores, filled while the model runs: the table holds only the best of many."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,24 @@ class ClassBins:
     def result(self) -> Mapping[int, ScoreBins]:
         """Return the bins by class."""
         return self._bins
+
+    @classmethod
+    def holding(cls, bins: Mapping[int, ScoreBins], output: Output) -> "ClassBins":
+        """Return the bins of another run."""
+        made = cls((), n_classes=0, output=output)
+        made._bins = dict(bins)
+        return made
+
+    def digest(self) -> str | None:
+        """Return the SHA-256 of everything that is binned; None where nothing is."""
+        if not self._bins:
+            return None
+        digest = sha256()
+        for k, bins in sorted(self._bins.items()):
+            digest.update(f"{k} {bins.kind} {len(bins.keys)}".encode())
+            for array in (bins.keys, bins.positives, bins.negatives):
+                digest.update(np.ascontiguousarray(array, "<i8").data)
+        return digest.hexdigest()
 
     def write(self, path: Path) -> bool:
         """Write the bins as an npz file; False, and no file, where there are none."""

@@ -15,7 +15,7 @@ from evalkit.result import EvalResult, read_result
 from evalkit.rundir import BLESSING, LEDGER, is_blessed, open_run_directory
 
 SCHEMA: Final = "evalkit.bless/1"
-_SLIM = ("sample_id", "y_true", "y_pred")
+_SLIM = ("sample_id", "index", "y_true", "y_pred")
 _SCORED = ("p_pred", "logloss", "brier", "true_rank")
 
 
@@ -86,16 +86,23 @@ def slim_ledger(path: Path, *, scores: bool) -> bytes:
     with path.open("rb") as file:
         table = pq.ParquetFile(file)
         names = table.schema_arrow.names
-        kept = [*_SLIM, *(_SCORED if scores else ())]
+        # Samples without ids are known by their index.
+        own = [name for name in _SLIM if name in names and (name != "index" or "sample_id" not in names)]
+        kept = [*own, *(name for name in _SCORED if scores and name in names)]
         kept += [name for name in names if scores and name.startswith("score_")]
         found = table.read(columns=kept)
-    plain = [name for name in kept if name not in ("sample_id", "y_true", "y_pred")]
+    plain = [name for name in kept if name not in _SLIM]
     target = BytesIO()
     pq.write_table(
         found,
         target,
         compression="zstd",
         use_dictionary=[] if "list" in str(found.schema.field("y_true").type) else ["y_true", "y_pred"],
-        column_encoding={"sample_id": "DELTA_BYTE_ARRAY", **dict.fromkeys(plain, "PLAIN")},
+        column_encoding={
+            ("index" if "index" in kept else "sample_id"): (
+                "DELTA_BINARY_PACKED" if "index" in kept else "DELTA_BYTE_ARRAY"
+            ),
+            **dict.fromkeys(plain, "PLAIN"),
+        },
     )
     return target.getvalue()

@@ -188,6 +188,7 @@ def document(
             "inputs": observed.inputs.hexdigest() if complete else None,
             "weights": described.weights,
             "parameters": described.parameters,
+            **({"scores": joined.bins.digest()} if joined is not None and joined.bins.result() else {}),
         },
         torch_version=described.torch_version,
         dtype=observed.output_dtype,

@@ -78,10 +78,14 @@ def codes_of(values: NDArray[Any]) -> tuple[list[Scalar], Ints]:
     """Return the distinct values in order, missing ones last, and each sample's position among them."""
     missing = np.array([is_missing(value) for value in values.tolist()])
     known = values[~missing]
-    distinct, inverse = np.unique(known.astype(str) if known.dtype == object else known, return_inverse=True)
+    # -0.0 is 0.0, whoever comes first.
+    known = known.astype(str) if known.dtype == object else known + 0.0 if known.dtype.kind == "f" else known
+    distinct, inverse = np.unique(known, return_inverse=True)
     codes = np.full(len(values), len(distinct), np.int64)
     codes[~missing] = inverse
     names: list[Scalar] = distinct.tolist()
+    if missing.any() and MISSING in names:
+        raise DataError(f"an attribute holds the word {MISSING!r} and missing values: give one another name")
     return [*names, MISSING] if missing.any() else names, codes
 
 

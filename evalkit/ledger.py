@@ -6,7 +6,7 @@ scores, from which every score metric is computed.
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -210,6 +210,9 @@ class LedgerWriter:
     def abandon(self) -> None:
         """Let go of what is being written."""
         self._behind.shutdown()
+        if self._writer is not None:
+            with suppress(Exception):  # it would complain of the closed file when it is collected
+                self._writer.close()
 
     def _flush(self, n_rows: int) -> None:
         if not self._tables:

@@ -70,19 +70,29 @@ def check_ids(ids: Sequence[object], *, n_samples: int, known: Collection[str]) 
     return names
 
 
-def check_probabilities(scores: NDArray[np.float64], *, exclusive: bool, start: int = 0) -> None:
+def check_probabilities(
+    scores: NDArray[np.float64],
+    *,
+    exclusive: bool,
+    start: int = 0,
+    what: str = "y_score",
+    option: str = "output=",
+) -> None:
     """Raise DataError where declared probabilities are none.
 
     Args:
         scores: Shape (n, K).
         exclusive: Whether a row sums to 1.
         start: The number of the first row.
+        what, option: How the caller names the scores, and what they are.
     """
     bad = ((scores < 0) | (scores > 1)).any(axis=1)
     if exclusive and scores.shape[1] > 1:
         bad |= np.abs(scores.sum(axis=1) - 1) > _TOLERANCE
     if bad.any():
+        rows = (np.flatnonzero(bad) + start).tolist()
+        many = f"{len(rows)} rows are" if len(rows) > 1 else "one row is"
         raise DataError(
-            f"y_score: row {int(np.flatnonzero(bad)[0]) + start} is no probability distribution",
-            hint="Say output='logits' or 'scores' if that is what it is",
+            f"{what}: {many} no probability distribution (row {listed(rows, limit=_SHOWN)})",
+            hint=f"Say {option}logits or {option}scores if that is what it is",
         )

@@ -95,7 +95,8 @@ def read_samples(
         read = table.read(columns=_columns(present, attributes))
         found = _samples(read, task, n_classes, attributes)
         stored = _stored(present, n_classes) if scores else []
-        if 4 * n_classes * read.num_rows <= memory and stored:
+        # Of two classes all scores are held: they take less than the rest of a sample.
+        if stored and (n_classes == 2 or 4 * n_classes * read.num_rows <= memory):  # noqa: PLR2004
             return replace(found, scores=_matrix(table, stored), bins=dict(bins or {}))
         if stored:
             kind = "probability" if found.probable else "score"

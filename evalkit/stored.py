@@ -42,11 +42,11 @@ class Cells:
         return len(self.n)
 
     @classmethod
-    def of(cls, table: pa.Table) -> "Cells":
-        """Take a table with the columns y_true, y_pred, n, and attributes."""
-        y_true, y_pred, n = (as_numpy(table[name]).astype(np.int64) for name in (*_LABELS, "n"))
-        others = [name for name in table.column_names if name not in (*_LABELS, "n")]
-        return cls(y_true, y_pred, n, {name: attribute(table[name]) for name in others})
+    def of(cls, table: pa.Table, names: Sequence[str]) -> "Cells":
+        """Take a table with classes, predictions, attributes and counts, in this order."""
+        y_true, y_pred, *others, n = table.columns
+        true, pred, count = (as_numpy(column).astype(np.int64) for column in (y_true, y_pred, n))
+        return cls(true, pred, count, {name: attribute(one) for name, one in zip(names, others, strict=True)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,15 @@ class Stored:
             DataError: There are far too many different ones.
         """
         columns, edges = columns_of(by), by if isinstance(by, Mapping) else {}
-        keys, found = [*_LABELS, *columns], []
+        read = [*_LABELS, *columns]
+        keys, found = _keys(columns), []  # a column may have any name, those of counts too
         with self.path.open("rb") as file:
-            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(_ROWS, columns=keys):
-                table = _binned(pa.table(batch), edges)
+            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(_ROWS, columns=read):
+                table = _binned(pa.table(batch), edges).rename_columns(keys)
                 found.append(table.group_by(keys).aggregate([([], "count_all")]))
                 if sum(one.num_rows for one in found) > _MAX_CELLS:
                     found = [_merged(found, keys, by)]
-        return Cells.of(_merged(found, keys, by).rename_columns([*keys, "n"]))
+        return Cells.of(_merged(found, keys, by), columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +113,22 @@ class Counted:
     """Samples that came as counts already.
 
     Attributes:
-        table: The columns y_true, y_pred, n, and attributes.
+        table: Classes, predictions, attributes and counts, in this order.
+        names: Of the attributes.
     """
 
     table: pa.Table
+    names: Sequence[str]
 
     def cells(self, by: SliceBy) -> Cells:
         """Return the rows with the columns of one entry of the specification's slices."""
-        return Cells.of(self.table.select([*_LABELS, "n", *columns_of(by)]))
+        columns = columns_of(by)
+        places = [0, 1, *(2 + self.names.index(name) for name in columns), 2 + len(self.names)]
+        return Cells.of(self.table.select(places), columns)
+
+
+def _keys(columns: Sequence[str]) -> list[str]:
+    return [*_LABELS, *(f"by {k}" for k in range(len(columns)))]
 
 
 def _merged(found: Sequence[pa.Table], keys: Sequence[str], by: SliceBy) -> pa.Table:

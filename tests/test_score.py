@@ -158,9 +158,16 @@ def test_a_runs_own_table_gives_the_same_bits(task, tmp_path, evalkit):
         assert after["digests"]["data"] == before["digests"]["data"]
         copied = tmp_path / "again/predictions.parquet"
         assert pq.read_table(copied).equals(pq.read_table(tmp_path / "run/predictions.parquet"))
+        code, _, err = evalkit("score", tmp_path / "again", "-o", tmp_path / "third", "--quiet")
+        assert (code, result_of(tmp_path / "third")["metrics"]) == (0, before["metrics"]), err
     if task == "many":
+        other = dict(np.load(tmp_path / "run/scores.npz"))
+        other["7.positives"] = other["7.positives"] + 1
         known = [row for row in before["metrics"] if row["metric"] == "roc_auc" and row["value"] is not None]
         assert [row["class_name"] for row in known] == ["class 7"]
+        np.savez(tmp_path / "run/scores.npz", **other)
+        code, _, err = evalkit("score", tmp_path / "run", "-o", tmp_path / "again", "--quiet")
+        assert (code, "scores.npz: is not what" in err) == (4, True), err
         (tmp_path / "run/scores.npz").unlink()
         evalkit("score", tmp_path / "run", "-o", tmp_path / "again", "--quiet")
         found = [row for row in result_of(tmp_path / "again")["metrics"] if row["metric"] == "roc_auc"]
@@ -193,6 +200,9 @@ def own_project(task, tmp_path):
         ({"logloss": lambda c: pa.array(np.full(len(c), np.nan))}, "logloss: 300 values"),
         ({"p_pred": lambda c: pa.array(np.full(len(c), 2, np.float32))}, "p_pred: 300 values"),
         ({"true_rank": lambda c: pa.array(np.full(len(c), 1, np.int32))}, "contradicts y_true and y_pred"),
+        ({"score_1": lambda c: pa.array(np.full(len(c), np.nan, np.float32))}, "score_1: 300 values"),
+        ({"score_1": lambda c: pa.array(np.full(len(c), 7, np.float32))}, "score_1: 300 values"),
+        ({"true_rank": lambda c: pa.array(np.full(len(c), -3, np.int32))}, "true_rank: 300 values"),
         ({"sample_id": lambda c: pa.array(["x"] * len(c))}, "ids must be unique, 299 repeated"),
     ],
 )
@@ -260,7 +270,12 @@ def test_labels_are_names_or_indices(names, kind, labels, words, expected, tmp_p
             "p_ant: 1 values are missing (rows 7)",
         ),
         (lambda t: t.assign(p_ant=np.where(t.index == 7, np.inf, t.p_ant)), (), 4, "in 1 rows (rows 7)"),
-        (lambda t: t.assign(p_ant=np.where(t.index == 7, 0.9, t.p_ant)), (), 4, "row 7 is no probability"),
+        (
+            lambda t: t.assign(p_ant=np.where(t.index == 7, 0.9, t.p_ant)),
+            (),
+            4,
+            "one row is no probability distribution (row 7)",
+        ),
         (lambda t: t.assign(id=t.id.where(t.index != 3)), (), 4, "id: 1 values are missing (rows 3)"),
         (lambda t: t.assign(id=["a", *t.id[1:-1], "a"]), (), 4, "1 repeated (rows 0 and 499: 'a')"),
         (lambda t: t.assign(id="a"), (), 4, "499 repeated (rows 0 and 1: 'a')"),
@@ -458,3 +473,143 @@ def test_a_full_disk_loses_nothing(tmp_path, evalkit, monkeypatch):
     code, _, err = evalkit("score", path, "-o", tmp_path / "out", *CSV)
     assert (code, "No space left" in err) == (6, True)
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            'y_true,y_pred,id\na,a,1\nb,b,"2\n' + "a,b,3\n" * 30,
+            "the quote in line 3 holds more than 20 lines",
+        ),
+        ('y_true,y_pred,id\na,a,1\nb,b,"2\n' + "a,b,3\n" * 3, "the quote in line 3 is never closed"),
+        ("y_true,y_pred,id\na,a,1\n" * 1 + 'b,b,"2\n' + "a,b,3\n" * 2_000_000, "the quote in line 3 holds"),
+    ],
+)
+def test_a_quote_that_nobody_closed(content, said, tmp_path, evalkit):
+    """It would swallow rows without a word: the wrong half of them, perhaps."""
+    (tmp_path / "t.csv").write_text(content)
+    code, _, err = evalkit("score", tmp_path / "t.csv", "-o", tmp_path / "out", "--id", "id")
+    assert (code, said in err) == (4, True), err
+
+
+def test_a_matrix_is_in_class_order(tmp_path, evalkit):
+    """Columns of an array have no names: they are matched by position, whatever the classes are called."""
+    y, p, *_ = predictions()
+    np.savez(tmp_path / "t.npz", y_true=y, y_score=p)
+    for names in (["2", "0", "1"], ["a", "b", "c"]):
+        words = ("--output-kind", "probabilities", "--classes", json.dumps(names))
+        assert evalkit("score", tmp_path / "t.npz", "-o", tmp_path / "out", *words)[0] == 0
+        assert result_of(tmp_path / "out")["counts"] == metrics.confusion_matrix(y, p.argmax(1)).tolist()
+    table = pd.DataFrame({"y_true": y, **{f"p_{k}": p[:, k] for k in range(3)}})
+    words = ("--scores", "p_*", "--output-kind", "probabilities", "--classes", '["2", "0", "1"]')
+    path = write(table, tmp_path / "t.parquet")
+    code, _, err = evalkit("score", path, "-o", tmp_path / "out", *words)
+    assert (code, "the columns are numbered" in err) == (2, True)
+    assert evalkit("score", path, "-o", tmp_path / "out", *words, "--labels-are", "indices")[0] == 0
+    assert result_of(tmp_path / "out")["counts"] == metrics.confusion_matrix(y, p.argmax(1)).tolist()
+
+
+def test_the_same_table_is_the_same_model(tmp_path, evalkit):
+    """Counts are recognised by their table; other predictions of the same table are another model."""
+    counts = pd.DataFrame(
+        {"y_true": ["a", "a", "b"], "y_pred": ["a", "b", "b"], "other": ["a", "a", "b"], "n": [50, 9, 60]}
+    )
+    path = write(counts, tmp_path / "t.csv")
+    assert evalkit("score", path, "-o", tmp_path / "old", "--count", "n")[0] == 0
+    gate = ("--baseline", tmp_path / "old", "--set", "gates=[{metric: accuracy, max_drop: 0.01}]")
+    code, _, err = evalkit("score", path, "-o", tmp_path / "new", "--count", "n", *gate)
+    assert (code, "error[same-model]" in err) == (4, True)
+    words = ("--count", "n", "--prediction", "other", *gate)
+    assert evalkit("score", path, "-o", tmp_path / "new", *words)[0] == 0
+
+
+def test_rows_without_ids_are_compared(tmp_path, evalkit):
+    """Samples that are known by position are paired by it, blessed ones too."""
+    table = frame()[["label", "said"]]
+    write(table, tmp_path / "old.csv")
+    table.loc[:30, "said"] = table.label[:31]
+    write(table, tmp_path / "new.csv")
+    assert evalkit("score", tmp_path / "old.csv", "-o", tmp_path / "old", *CSV)[0] == 0
+    assert evalkit("bless", tmp_path / "old", "-o", tmp_path / "kept")[0] == 0
+    for baseline in ("old", "kept"):
+        words = ("--baseline", tmp_path / baseline, "--set", "gates=[{metric: accuracy, max_drop: 0.01}]")
+        code, out, err = evalkit("score", tmp_path / "new.csv", "-o", tmp_path / "new", *CSV, *words)
+        assert (code, "the gate passed" in out) == (0, True), err
+    assert "tango" in evalkit("compare", tmp_path / "kept", tmp_path / "new")[1]
+
+
+@pytest.mark.parametrize("name", ["n", "count_all", "by 0", "missing"])
+def test_attributes_of_any_name(name, tmp_path, evalkit):
+    """A column may be called what evalkit calls its own, streamed or counted."""
+    table = pd.DataFrame(
+        {"y_true": ["a", "b"] * 50, "y_pred": ["a", "a"] * 50, name: ["x", "y"] * 50, "c": 1}
+    )
+    path = write(table, tmp_path / "t.parquet")
+    slices = ("--slices", json.dumps([name]))
+    for words in (("--set", "metrics.score_memory=10"), ("--count", "c"), ()):
+        code, _, err = evalkit("score", path, "-o", tmp_path / "out", *slices, *words)
+        assert code == 0, err
+        assert [one["n_samples"] for one in result_of(tmp_path / "out")["slices"]] == [50, 50]
+
+
+def test_a_slice_called_missing(tmp_path, evalkit):
+    """The word and missing values cannot share a name: a gate would judge one of the two."""
+    table = pd.DataFrame({"y_true": ["a", "b"], "y_pred": ["a", "a"], "s": ["missing", None]})
+    path = write(table, tmp_path / "t.parquet")
+    code, _, err = evalkit("score", path, "-o", tmp_path / "out", "--slices", "[s]")
+    assert (code, "holds the word 'missing' and missing values" in err) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--label", "y_pred"), 2, "the column 'y_pred' cannot mean two things"),
+        (("--set", "data.label=[y_true, y_pred]", "--prediction", "p"), 2, "several columns belong to task"),
+        (("--set", "data.label=[]"), 2, "names no column"),
+        (("--set", "run.batch_size=3"), 2, "belongs to a model that is run"),
+        (("--task", "binary", "--threshold", "0.4"), 2, "decides nothing: there are no scores"),
+        (("--set", "metrics.names=[roc_auc]"), 2, "roc_auc needs scores"),
+        (("--count", "count", "--id", "p"), 2, "counts have no ids"),
+        ((), 0, "count is not used: --count count"),
+    ],
+)
+def test_nothing_is_ignored(words, code, said, tmp_path, evalkit):
+    """What cannot be meant is refused; what is left aside is said."""
+    table = pd.DataFrame({"y_true": ["a", "b"], "y_pred": ["a", "a"], "p": ["a", "b"], "count": [3, 4]})
+    path = write(table, tmp_path / "t.csv")
+    found = evalkit("score", path, "-o", tmp_path / "out", *words)
+    assert (found[0], said in found[2]) == (code, True), found[2]
+
+
+def test_mixed_columns_of_a_csv(tmp_path, evalkit):
+    """Indices in one column and names in the other are no four classes."""
+    path = write(pd.DataFrame({"y_true": [1, 0], "y_pred": ["a", "b"]}), tmp_path / "t.csv")
+    code, _, err = evalkit("score", path, "-o", tmp_path / "out")
+    assert (code, "mix names and indices" in err) == (4, True)
+
+
+def test_a_folder_says_what_it_means(tmp_path, evalkit):
+    """Any suffix of Parquet is read, Hive's word for missing is missing, and escapes are undone."""
+    for folder, name in (("s=a%20b", "a.pq"), ("s=__HIVE_DEFAULT_PARTITION__", "b.PARQUET")):
+        (tmp_path / "t" / folder).mkdir(parents=True)
+        pq.write_table(pa.table({"y_true": ["a", "b"], "y_pred": ["a", "a"]}), tmp_path / "t" / folder / name)
+    assert evalkit("score", tmp_path / "t", "-o", tmp_path / "out", "--slices", "[s]")[0] == 0
+    document = result_of(tmp_path / "out")
+    assert (document["n_samples"], document["data"]["n_files"]) == (4, 2)
+    assert [one["slice"]["s"] for one in document["slices"]] == ["a b", "missing"]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int32()), pa.large_list(pa.int64()), pa.list_(pa.int8(), 1)])
+def test_lists_of_labels(kind, tmp_path, evalkit):
+    """Any kind of list; a missing or unknown label is named with its row."""
+    for labels, said in (
+        ([[0], [1], [1]], ""),
+        ([[0], [None], [1]], "(row 1: None)"),
+        ([[0], [1], [7]], "(row 2: 7)"),
+    ):
+        table = pa.table({"y_true": pa.array(labels, kind), "y_pred": pa.array([[0], [1], [0]], kind)})
+        pq.write_table(table, tmp_path / "t.parquet")
+        words = ("--task", "multilabel", "--classes", '["a", "b"]')
+        code, _, err = evalkit("score", tmp_path / "t.parquet", "-o", tmp_path / "out", *words)
+        assert (code, said in err) == (4 if said else 0, True), err

@@ -86,7 +86,8 @@ def overrides(settings: tuple[str, ...], said: dict[str, str | None], *, flags: 
     found = []
     for flag, (key, literal, _) in flags.items():
         value = said[flag.removeprefix("--").replace("-", "_")]
-        if value is not None and flags is SCORED and flag in _LISTS and "," in value:
+        several = flag in _LISTS and ("," in str(value) or flag == "--attributes")
+        if value is not None and flags is SCORED and several:
             found.append(Override(key, json.dumps(value.split(",")), flag))
         elif value is not None:
             found.append(Override(key, value, flag, literal))

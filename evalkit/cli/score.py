@@ -27,6 +27,8 @@ from evalkit.scoring import OpenedTable, Scored, open_scores, own_run, score_tab
 from evalkit.spec import PREDICTIONS, Loaded, Override, load_specification
 from evalkit.verdict import Verdict
 
+_COUNTS = ("count", "n", "count_star()")
+
 
 @click.command("score")
 @click.argument("table", type=click.Path(path_type=Path), required=False)
@@ -87,7 +89,7 @@ def command(
         raise loaded.source.error(("data", "source"), f"must be {PREDICTIONS}", hint="Say evalkit run")
     baseline = named_baseline(loaded)
     with open_run_directory(output) as directory:
-        opened = open_scores(loaded, positional=own is not None and own.positional)
+        opened = open_scores(loaded, own)
         terms = Terms(_planned(opened), loaded.spec.compare, allow_same_model=allow_same_model, strict=strict)
         provenance = collect_provenance(
             command=words, specification=specification, base=loaded.base, directory=output, started=started
@@ -149,4 +151,13 @@ def _columns(opened: OpenedTable) -> str:
     }
     parts = [f"{what} {', '.join(map(visible, names))}" for what, names in found.items() if names]
     assumed = f"; classes as they occur: {len(opened.class_names)}" if opened.assumed else ""
-    return f"columns: {'; '.join(parts)}{assumed}"
+    trusted = "; ids are trusted" if columns.id and opened.loaded.spec.data.ids == "trust" else ""
+    return f"columns: {'; '.join(parts)}{assumed}{trusted}{_unused(opened)}"
+
+
+def _unused(opened: OpenedTable) -> str:
+    """Point at a column that may say how many samples a row stands for."""
+    known = [name for name in _COUNTS if name in opened.table.names and name not in opened.columns.all]
+    if opened.columns.count is not None or not known:
+        return ""
+    return f"; {known[0]} is not used: --count {known[0]}, if rows stand for many samples"

@@ -255,4 +255,7 @@ def _samples(result: EvalResult, path: Path, *, scores: bool, attributes: Sequen
 
 def _ids(path: Path) -> pa.ChunkedArray:
     with path.open("rb") as file:
-        return pq.ParquetFile(file).read(columns=["sample_id"])["sample_id"]
+        table = pq.ParquetFile(file)
+        if "sample_id" in table.schema_arrow.names:
+            return table.read(columns=["sample_id"])["sample_id"]
+        return table.read(columns=["index"])["index"].cast(pa.string())  # known by position

@@ -61,11 +61,28 @@ def is_same_model(candidate: EvalResult, baseline: EvalResult) -> bool:
     (:meth:`~evalkit.compare.joined.Tables.are_one`).
     """
     if candidate.digests.get("weights") is None and baseline.digests.get("weights") is None:
-        return candidate is baseline or candidate == baseline
+        return candidate == baseline or _same_table(candidate, baseline)
     return candidate.threshold == baseline.threshold and all(
         candidate.digests.get(name) is not None and candidate.digests[name] == baseline.digests.get(name)
         for name in ("weights", "inputs")
     )
+
+
+def _same_table(candidate: EvalResult, baseline: EvalResult) -> bool:
+    """Return whether two results were scored from the same columns of the same table."""
+    ours, theirs = (
+        (
+            one.data.get("sha256"),
+            one.threshold,
+            {
+                key: (one.spec.get("data") or {}).get(key)
+                for key in ("label", "prediction", "scores", "count")
+            },
+        )
+        for one in (candidate, baseline)
+    )
+    scored = all(one.data.get("source") == "predictions" for one in (candidate, baseline))
+    return scored and ours[0] is not None and ours == theirs
 
 
 def have_same_weights(candidate: EvalResult, baseline: EvalResult) -> bool:

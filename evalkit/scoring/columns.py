@@ -1,13 +1,15 @@
 """Which columns of a table mean what: said by name, by a list, or by a pattern such as ``p_*``."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError, SpecificationError, listed, nearest
 from evalkit.ledger import reserved
 from evalkit.spec import Loaded
+from evalkit.tables import Table
 
 LABEL, PREDICTION, ID, MATRIX = "y_true", "y_pred", "sample_id", "y_score_*"
 _OWN = frozenset(("index", ID, LABEL, PREDICTION, "logloss", "brier", "true_rank"))
@@ -24,6 +26,7 @@ class Columns:
         id, count: Of a sample, and of how many a row stands for.
         attributes: Further columns to keep.
         parts: By pattern's key: what the star stood for, and the column.
+        positions: Of columns that are a matrix's: which of them.
         own: Whether evalkit wrote the table.
     """
 
@@ -34,6 +37,7 @@ class Columns:
     count: str | None = None
     attributes: tuple[str, ...] = ()
     parts: Mapping[str, Mapping[str, str]] | None = None
+    positions: Mapping[str, int] = field(default_factory=dict)
     own: bool = False
 
     @property
@@ -49,10 +53,15 @@ class Columns:
             SpecificationError: They are not those of the classes, or their number is another one.
         """
         found: dict[str, Any] = {
-            key: _ordered(parts, class_names, loaded, key=key) for key, parts in (self.parts or {}).items()
+            key: self._ordered(parts, class_names, loaded, key=key)
+            for key, parts in (self.parts or {}).items()
         }
         ordered = replace(self, **found)
         n_classes, n_scores = len(class_names), len(ordered.scores)
+        if loaded.spec.task != "multilabel":
+            for key in ("label", "prediction"):
+                if len(getattr(ordered, key)) > 1:
+                    raise loaded.source.error(("data", key), "several columns belong to task: multilabel")
         if n_scores not in (0, n_classes, *((1,) if loaded.spec.task == "binary" else ())):
             raise loaded.source.error(("data", "scores"), f"{n_scores} columns for {n_classes} classes")
         if loaded.spec.task == "multilabel":
@@ -62,21 +71,43 @@ class Columns:
                     raise loaded.source.error(("data", key), text)
         return ordered
 
+    def _ordered(
+        self, parts: Mapping[str, str], class_names: Sequence[str], loaded: Loaded, *, key: str
+    ) -> tuple[str, ...]:
+        """Return columns in class order: those of a matrix by position, others by what names them."""
+        positions = [self.positions.get(name) for name in parts.values()]
+        if None not in positions:
+            return tuple(sorted(parts.values(), key=self.positions.__getitem__))
+        numbers = [str(k) for k in range(len(class_names))]
+        fitting = [order for order in (list(class_names), numbers) if set(order) == set(parts)]
+        reading = loaded.spec.data.labels_are
+        if len(fitting) > 1 and fitting[0] != fitting[1] and reading is None:
+            text = "the columns are numbered, and class names are numbers in another order"
+            hint = "Say --labels-are names or indices, or name the columns in class order, as a list"
+            raise loaded.source.error(("data", key), text, hint=hint)
+        if fitting:
+            return tuple(parts[name] for name in fitting[-1 if reading == "indices" else 0])
+        odd = sorted(set(parts) ^ set(class_names))
+        raise loaded.source.error(
+            ("data", key),
+            f"the columns and the class names differ: {listed(map(repr, odd), limit=5)}",
+            hint="Name the columns in class order, as a list",
+        )
 
-def find_columns(loaded: Loaded, names: Sequence[str], *, attributes: Sequence[str], path: Path) -> Columns:
+
+def find_columns(loaded: Loaded, table: Table, *, attributes: Sequence[str]) -> Columns:
     """Find every column that the specification names, or that has evalkit's own name for it.
 
     Args:
         loaded: The specification.
-        names: Of the table.
+        table: The file.
         attributes: Columns that numbers need.
-        path: The table, for messages.
 
     Raises:
         SpecificationError: A pattern fits nothing, or nothing says where predictions are.
         DataError: A column is missing.
     """
-    data = loaded.spec.data
+    data, names = loaded.spec.data, table.names
     said = {key: getattr(data, key) for key in ("label", "prediction", "scores")}
     own = not any(said.values()) and data.count is None and set(names) >= _OWN
     usual = {"label": LABEL, "prediction": PREDICTION if PREDICTION in names else None}
@@ -95,10 +126,26 @@ def find_columns(loaded: Loaded, names: Sequence[str], *, attributes: Sequence[s
         count=data.count,
         attributes=kept,
         parts=parts,
+        positions=table.positions,
         own=own,
     )
-    _check(columns, names, loaded, path)
+    _check(columns, names, loaded, table.path)
     return columns
+
+
+def _check_roles(columns: Columns, loaded: Loaded) -> None:
+    """Refuse an empty list, and a column that is to mean two things."""
+    data = loaded.spec.data
+    for key in ("label", "prediction", "scores"):
+        if getattr(data, key) == ():
+            raise loaded.source.error(("data", key), "names no column")
+    if columns.count is not None and data.id is not None:
+        raise loaded.source.error(("data", "id"), "counts have no ids")
+    single = [name for name in (columns.id, columns.count) if name is not None]
+    named = [*columns.label, *columns.prediction, *columns.scores, *single]
+    twice = [name for name, n in Counter(named).items() if n > 1]
+    if twice and not columns.own:
+        raise loaded.source.error(("data",), f"the column {twice[0]!r} cannot mean two things")
 
 
 def _tuple(declared: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -122,21 +169,8 @@ def _parts(pattern: str, names: Sequence[str], loaded: Loaded, *, key: str) -> d
     return found
 
 
-def _ordered(
-    parts: Mapping[str, str], class_names: Sequence[str], loaded: Loaded, *, key: str
-) -> tuple[str, ...]:
-    for order in (list(class_names), [str(k) for k in range(len(class_names))]):
-        if set(order) == set(parts):
-            return tuple(parts[name] for name in order)
-    odd = sorted(set(parts) ^ set(class_names))
-    raise loaded.source.error(
-        ("data", key),
-        f"the columns and the class names differ: {listed(map(repr, odd), limit=5)}",
-        hint="Name the columns in class order, as a list",
-    )
-
-
 def _check(columns: Columns, names: Sequence[str], loaded: Loaded, path: Path) -> None:
+    _check_roles(columns, loaded)
     missing = [name for name in columns.all if name not in names]
     if missing:
         near = nearest(missing[0], names)

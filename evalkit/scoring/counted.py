@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from evalkit.counts import ConfusionCounts
 from evalkit.errors import DataError
+from evalkit.ledger import Conforming
 from evalkit.scoring.rows import Rows
 from evalkit.stored import Counted
 
@@ -24,7 +25,9 @@ class CountedRows:
 
     def __init__(self, n_classes: int, attributes: Sequence[str]) -> None:
         self._matrix = np.zeros((n_classes, n_classes), np.int64)
-        self._keys = ["y_true", "y_pred", *attributes]
+        self._attributes = tuple(attributes)
+        self._keys = ["y_true", "y_pred", *(f"by {k}" for k in range(len(attributes)))]
+        self._conforming = Conforming()
         self._tables: list[pa.Table] = []
         self._n_samples = 0
 
@@ -36,7 +39,8 @@ class CountedRows:
             raise DataError(f"the counts sum to {self._n_samples}")
         true, pred = rows.y_true.astype(np.int64), rows.y_pred.astype(np.int64)
         np.add.at(self._matrix, (true, pred), rows.count)
-        table = pa.table({"y_true": true, "y_pred": pred, **rows.attributes, "n": rows.count})
+        columns = [true, pred, *(rows.attributes[name] for name in self._attributes), rows.count]
+        table = self._conforming(pa.table(columns, names=[*self._keys, "n"]))
         self._tables.append(table.filter(pa.array(rows.count > 0)))
         if sum(table.num_rows for table in self._tables) > _MAX_ROWS:
             self._tables = [self._merged()]
@@ -47,7 +51,7 @@ class CountedRows:
 
     def result(self) -> Counted:
         """Return the rows, each combination once."""
-        return Counted(self._merged())
+        return Counted(self._merged(), self._attributes)
 
     def _merged(self) -> pa.Table:
         table = pa.concat_tables(self._tables)

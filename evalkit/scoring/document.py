@@ -19,6 +19,7 @@ def document(
     spec: dict[str, Any],
     data: dict[str, Any],
     provenance: dict[str, Any],
+    scores: str | None = None,
     checked: Mapping[str, str] | None = None,
 ) -> EvalResult:
     """Build the document; checks of a model are marked as not run.
@@ -30,6 +31,7 @@ def document(
         spec: As it was declared.
         data: Facts; ``n_samples`` among them.
         provenance: Facts about machine and command.
+        scores: The digest of bins beside the per-sample table; None for none.
         checked: What was looked at on the way and held, by check.
     """
     integrity = IntegrityLog(NOT_RUN)
@@ -41,7 +43,12 @@ def document(
         found,
         n_asked=data["n_samples"],
         n_excluded=0,
-        digests={"data": digest, "inputs": None, "weights": None},
+        digests={
+            "data": digest,
+            "inputs": None,
+            "weights": None,
+            **({} if scores is None else {"scores": scores}),
+        },
         torch_version=None,
         dtype=None,
         integrity=integrity,

@@ -105,9 +105,10 @@ class LabelColumn:
         return self._by_index.get(text)
 
     def _refuse(self, rows: NDArray[np.intp], texts: Sequence[str], start: int) -> None:
+        near = ["" if _NUMBER.fullmatch(text) else nearest(text, self._class_names) for text in texts]
         shown = [
-            f"row {row + start}: {text!r}{nearest(text, self._class_names)}"
-            for row, text in zip(rows[:_SHOWN].tolist(), texts, strict=True)
+            f"row {row + start}: {text!r}{guess}"
+            for row, text, guess in zip(rows[:_SHOWN].tolist(), texts, near, strict=True)
         ]
         raise DataError(f"{self._name}: {len(rows)} labels are no classes ({listed(shown)})")
 
@@ -126,32 +127,43 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def names_found(columns: Iterator[pa.Array], *, typed: bool, reading: Reading | None) -> list[str]:
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether a column holds lists, of whatever kind."""
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
+    return any(check(kind) for check in (*kinds, pa.types.is_large_list_view))
+
+
+def names_found(
+    columns: Iterator[tuple[str, pa.Array]], *, typed: bool, reading: Reading | None
+) -> list[str]:
     """Return the class names where nobody says them: the sorted names that occur, or 0 to the largest index.
 
     Args:
-        columns: Every label and prediction.
+        columns: Labels and predictions, each with its column's name.
         typed: Whether columns have types of their own.
         reading: What was said of the labels.
 
     Raises:
         DataError: There are more than 10,000.
     """
-    names: set[str] = set()
+    names: dict[str, set[str]] = {}
     largest = -1
-    for column in columns:
+    for name, column in columns:
         if pa.types.is_integer(column.type) and reading != "names":
             largest = max(largest, pc.max(column).as_py() or 0)
             continue
         text = column if is_text(column.type) else column.cast(pa.string())
-        names |= {str(name) for name in pc.unique(text).to_pylist() if name is not None}
-        if max(len(names), largest) > MAX_CLASSES:
+        found = names.setdefault(name, set())
+        found |= {str(label) for label in pc.unique(text).to_pylist() if label is not None}
+        if max(len(found), largest) > MAX_CLASSES:
             break
-    numbers = (not typed or reading == "indices") and reading != "names"
-    if numbers and names and all(_NUMBER.fullmatch(name) for name in names):
-        largest, names = max(largest, *(int(name) for name in names)), set()
-    if max(len(names), largest) > MAX_CLASSES:
+    may_be_numbers = (not typed or reading == "indices") and reading != "names"
+    for name, found in list(names.items()):
+        if may_be_numbers and found and all(_NUMBER.fullmatch(label) for label in found):
+            largest = max(largest, *(int(label) for label in names.pop(name)))
+    together = set().union(*names.values())
+    if max(len(together), largest) > MAX_CLASSES:
         raise DataError(f"more than {MAX_CLASSES} classes are named", hint="Say --classes in output order")
-    if names and largest >= 0:
+    if together and largest >= 0:
         raise DataError("labels and predictions mix names and indices", hint="Say --classes in output order")
-    return sorted(names) if names else [str(k) for k in range(max(largest + 1, 2))]
+    return sorted(together) if together else [str(k) for k in range(max(largest + 1, 2))]

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from evalkit.asking import asked_of
+from evalkit.catalogue import find_metric
 from evalkit.classes import check_class_names, read_names
 from evalkit.decide import Decision
 from evalkit.deciding import decision_of, memory_of
 from evalkit.errors import DataError
 from evalkit.findings import Asked
 from evalkit.scoring.columns import Columns, find_columns
-from evalkit.scoring.labels import names_found
+from evalkit.scoring.labels import is_list, names_found
+from evalkit.scoring.own import OwnRun
 from evalkit.spec import Loaded
 from evalkit.tables import Table, open_table
 
@@ -33,6 +35,7 @@ class OpenedTable:
         chosen_on: The digest of the data that its threshold was chosen on.
         memory: How many bytes of samples may be held.
         positional: Of evalkit's own table: whether samples are known by position.
+        scores: Of evalkit's own table: the digest of the bins beside it.
     """
 
     loaded: Loaded
@@ -44,6 +47,7 @@ class OpenedTable:
     chosen_on: str | None
     memory: int
     positional: bool = False
+    scores: str | None = None
 
     @property
     def scored(self) -> bool:
@@ -70,30 +74,40 @@ class OpenedTable:
         return [name for by in self.loaded.spec.data.slices if isinstance(by, dict) for name in by]
 
 
-def open_scores(loaded: Loaded, *, positional: bool = False) -> OpenedTable:
+def open_scores(loaded: Loaded, own: OwnRun | None = None) -> OpenedTable:
     """Find the columns, and settle the class names; these are looked for in the table where nobody says them.
 
     Args:
         loaded: The specification.
-        positional: Of evalkit's own table: whether samples are known by position.
+        own: The run that the table belongs to, if it is evalkit's own.
 
     Raises:
         SpecificationError: The columns or names cannot be what they are said to be.
         DataError: The table is refused.
     """
     table = open_table(loaded.resolve(loaded.spec.data.path))
-    columns = find_columns(loaded, table.names, attributes=_attributes(loaded), path=table.path)
+    columns = find_columns(loaded, table, attributes=_attributes(loaded))
     _check_counted(loaded, columns)
     declared = _declared(loaded)
     names = declared or _found(loaded, table, columns)
     where = str(table.path) if declared is None else loaded.source.locate(("model", "classes"))
     class_names = check_class_names(names, where=where)
     decision, chosen_on = decision_of(loaded, class_names)
+    if own is None:
+        _check_decides(loaded, columns)
     ordered = columns.in_class_order(class_names, loaded)
     return OpenedTable(
-        loaded, table, ordered, class_names, declared is None, decision, chosen_on, memory_of(loaded),
-        positional=positional and ordered.own,
-    )  # fmt: skip
+        loaded,
+        table,
+        ordered,
+        class_names,
+        declared is None or (own is not None and own.assumed),
+        decision,
+        chosen_on,
+        memory_of(loaded),
+        positional=own is not None and own.positional and ordered.own,
+        scores=None if own is None else own.scores,
+    )
 
 
 def _attributes(loaded: Loaded) -> list[str]:
@@ -109,6 +123,18 @@ def _check_counted(loaded: Loaded, columns: Columns) -> None:
     if columns.count is not None and (metrics.cluster or metrics.unit):
         key = "cluster" if metrics.cluster else "unit"
         raise loaded.source.error(("metrics", key), "needs a row a sample, not counts")
+
+
+def _check_decides(loaded: Loaded, columns: Columns) -> None:
+    """Refuse what would be ignored without scores: a threshold, and metrics that need them."""
+    if columns.own or columns.scores:
+        return
+    if loaded.spec.model.threshold is not None:
+        raise loaded.source.error(("model", "threshold"), "decides nothing: there are no scores")
+    names = loaded.spec.metrics.names
+    for index, name in enumerate(() if names == "default" else names):
+        if find_metric(name).needs == "scores":
+            raise loaded.source.error(("metrics", "names", index), f"{name} needs scores")
 
 
 def _declared(loaded: Loaded) -> Sequence[str] | None:
@@ -147,17 +173,12 @@ def _found(loaded: Loaded, table: Table, columns: Columns) -> Sequence[str]:
     return names
 
 
-def _labels(table: Table, columns: Columns) -> Iterator[pa.Array]:
+def _labels(table: Table, columns: Columns) -> Iterator[tuple[str, pa.Array]]:
     wanted = (*columns.label, *columns.prediction)
     empty = True
     for batch in table.batches(wanted):
         empty = empty and not batch.num_rows
-        for column in batch.columns:
-            yield _flat(column)
+        for name, column in zip(wanted, batch.columns, strict=True):
+            yield name, column.flatten() if is_list(column.type) else column
     if empty:
         raise DataError(f"{table.path}: holds no rows")
-
-
-def _flat(column: pa.Array) -> pa.Array:
-    """Return a column of lists as its items."""
-    return column.flatten() if pa.types.is_list(column.type) else column

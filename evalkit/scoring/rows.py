@@ -1,11 +1,13 @@
 """From a batch of a table to arrays: labels, predictions, scores, ids and attributes, each checked."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.decide import Decision
@@ -13,9 +15,10 @@ from evalkit.errors import DataError, listed
 from evalkit.predictions import check_probabilities
 from evalkit.samples import as_numpy, label_matrix
 from evalkit.scoring.columns import Columns
-from evalkit.scoring.labels import LabelColumn, Reading, check_present, is_text
+from evalkit.scoring.labels import LabelColumn, Reading, check_present, is_list, is_text
 
 _SHOWN = 5
+_LARGEST = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,13 @@ class RowReader:
             raise DataError(f"scores: NaN or infinite in {rows.size} rows (rows {shown})")
         if self._decision.output == "probabilities":
             exclusive = self._decision.task != "multilabel"
-            check_probabilities(found.astype(np.float64), exclusive=exclusive, start=start)
+            check_probabilities(
+                found.astype(np.float64),
+                exclusive=exclusive,
+                start=start,
+                what=listed(names, limit=_SHOWN),
+                option="--output-kind ",
+            )
         return self._decision.two_columns(found)
 
     def _attribute(self, column: pa.Array, name: str, start: int) -> pa.Array:
@@ -155,7 +164,7 @@ def numbers_of(column: pa.Array, name: str, start: int, *, missing: bool = False
         raise DataError(f"{name}: expected numbers, got {kind}")
     if is_text(kind):
         try:
-            column = column.cast(pa.string()).cast(pa.float64())
+            column = pc.utf8_trim_whitespace(column.cast(pa.string())).cast(pa.float64())
         except pa.ArrowInvalid as error:
             raise _no_numbers(column, name, start) from error
     return as_numpy(column.cast(pa.float64()) if column.null_count else column)
@@ -163,13 +172,12 @@ def numbers_of(column: pa.Array, name: str, start: int, *, missing: bool = False
 
 def _no_numbers(column: pa.Array, name: str, start: int) -> DataError:
     found = []
-    for row, text in enumerate(column.to_pylist()):
+    for row, text in enumerate(column):
         try:
-            float(text or "nan")
-        except ValueError:
-            found.append(f"row {row + start}: {text!r}")
-    shown = listed(found, limit=_SHOWN)
-    return DataError(f"{name}: {len(found) or 'some'} cells are no numbers ({shown})")
+            pc.utf8_trim_whitespace(text).cast(pa.float64())
+        except pa.ArrowInvalid:
+            found.append(f"row {row + start}: {text.as_py()!r}")
+    return DataError(f"{name}: {len(found)} cells are no numbers ({listed(found, limit=_SHOWN)})")
 
 
 def _cells(column: pa.Array, name: str, start: int) -> NDArray[Any]:
@@ -184,13 +192,18 @@ def _cells(column: pa.Array, name: str, start: int) -> NDArray[Any]:
 
 
 def label_lists(column: pa.Array, name: str, n_labels: int, start: int) -> NDArray[np.bool_]:
-    """Return lists of label indices as booleans."""
+    """Return lists of label indices as booleans; DataError with the rows of what is none."""
     check_present(column, name, start)
-    if not (pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type)):
+    if not (is_list(column.type) and pa.types.is_integer(column.type.value_type)):
         raise DataError(f"{name}: expected lists of label indices, or a column a label, got {column.type}")
-    inside = as_numpy(column.flatten())
-    if inside.size and not 0 <= int(inside.min()) <= int(inside.max()) < n_labels:
-        raise DataError(f"{name}: labels outside 0 to {n_labels - 1}")
+    column = column.cast(pa.list_(column.type.value_type))
+    inside, lengths = column.flatten(), np.asarray(pc.list_value_length(column))
+    cells = np.asarray(pc.fill_null(inside.cast(pa.int64()), -1))
+    rows = np.repeat(np.arange(len(column)), lengths)
+    wrong = np.flatnonzero((cells < 0) | (cells >= n_labels))
+    if wrong.size:
+        shown = listed([f"row {rows[k] + start}: {inside[k].as_py()}" for k in wrong[:_SHOWN].tolist()])
+        raise DataError(f"{name}: {wrong.size} labels are none of 0 to {n_labels - 1} ({shown})")
     return label_matrix(pa.chunked_array([column]), n_labels)
 
 
@@ -208,15 +221,18 @@ def _counts(column: pa.Array, name: str, start: int) -> NDArray[np.int64]:
     """Return whole numbers from 0 up."""
     check_present(column, name, start)
     kind = column.type
-    if is_text(kind):
-        found = numbers_of(column, name, start)
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        found = as_numpy(column.cast(pa.float64()) if pa.types.is_decimal(kind) else column)
-    else:
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if not (numeric or is_text(kind)):
         raise DataError(f"{name}: expected counts, got {kind}")
-    with np.errstate(invalid="ignore"):
-        rows = np.flatnonzero(~((found >= 0) & (found == np.floor(found)) & (found < 1 << 53)))
-    if rows.size:
-        shown = listed([f"row {row + start}: {found[row]:g}" for row in rows[:_SHOWN].tolist()])
-        raise DataError(f"{name}: {rows.size} cells are no counts ({shown})")
-    return np.asarray(found).astype(np.int64)
+    if is_text(kind):
+        column = pa.array(numbers_of(column, name, start))
+    with suppress(pa.ArrowInvalid):  # where one is no whole number, or too large
+        whole = as_numpy(
+            (column.cast(pa.float64()) if pa.types.is_float16(kind) else column).cast(pa.int64())
+        )
+        if whole.min(initial=0) >= 0:
+            return np.asarray(whole, np.int64)
+    found = np.asarray(column.cast(pa.float64()))
+    rows = np.flatnonzero(~((found >= 0) & (found == np.floor(found)) & (found < _LARGEST)))
+    shown = listed([f"row {row + start}: {found[row]:g}" for row in rows[:_SHOWN].tolist()])
+    raise DataError(f"{name}: {len(rows) or 'some'} cells are no counts ({shown})")

@@ -1,8 +1,8 @@
 """Score a table: one pass over its rows, whatever their number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evalkit.assemble import Question
+from evalkit.binned import FILE_NAME as SCORES
 from evalkit.binned import ClassBins, read_bins
 from evalkit.codes import Texts, text_codes
 from evalkit.counts import counter_of
 from evalkit.digests import DataDigest, counted_digest
-from evalkit.errors import DataError
+from evalkit.errors import DataError, DocumentError
 from evalkit.findings import Findings, find
 from evalkit.ledger import ROW_GROUP, LedgerWriter, PredictionBatch, open_ledger, slim_columns
 from evalkit.result import EvalResult
@@ -27,6 +28,7 @@ from evalkit.scoring.opened import OpenedTable
 from evalkit.scoring.own import OwnReader
 from evalkit.scoring.rows import RowReader, Rows, ids_of
 from evalkit.stored import Stored
+from evalkit.tables import Table
 
 _SLIM_GROUP = 1 << 20
 Progress = Callable[[int], None]
@@ -66,12 +68,12 @@ def score_table(
         DataError: A row is refused, an id stands twice, or there are no rows.
         OutputError: The disk is full.
     """
-    stamp = _stamp(opened.table.path)
+    stamp = _stamp(opened.table)
     if opened.columns.count is None:
         found = _Samples(opened, folder).score(ledger, provenance, progress)
     else:
         found = _score_counts(opened, provenance, progress)
-    if _stamp(opened.table.path) != stamp:
+    if _stamp(opened.table) != stamp:
         raise DataError(f"{opened.table.path}: changed while it was read")
     return found
 
@@ -136,17 +138,25 @@ class _Samples:
             raise DataError(
                 "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
             )
-        stored = read_bins(opened.table.path.parent / "scores.npz") if opened.columns.own else {}
-        bins = {**self._bins.result(), **stored}
+        if opened.columns.own:
+            self._bins = self._stored_bins()
         task, size = opened.decision.task, len(opened.class_names)
-        source = Stored(ledger, task, size, self._asked.grouping.columns, opened.memory, bins)
+        source = Stored(ledger, task, size, self._asked.grouping.columns, opened.memory, self._bins.result())
         found = find(self._asked, counts, lambda: source)
         ids = "positional" if self._id is None else "explicit"
         ids = "trusted" if self._id is not None and self._duplicates is None else ids
         data = {"ids": ids, "n_ties": self._n_ties}
-        result = _document(opened, found, digest, data, self._n_rows, provenance)
+        result = _document(opened, found, digest, data, self._n_rows, provenance, scores=self._bins.digest())
         matrix = None if task == "multilabel" else counts.matrix
         return Scored(result, ledger, self._bins, matrix)
+
+    def _stored_bins(self) -> ClassBins:
+        """Read the bins beside evalkit's own table; DocumentError where they are not its result's."""
+        path = self._opened.table.path.parent / SCORES
+        found = ClassBins.holding(read_bins(path), self._opened.decision.output)
+        if path.exists() and found.digest() != self._opened.scores:
+            raise DocumentError(f"{path}: is not what its run wrote", hint="Restore it, or remove the run")
+        return found
 
 
 def _score_counts(opened: OpenedTable, provenance: dict[str, Any], progress: Progress) -> Scored:
@@ -202,12 +212,15 @@ def _document(
     data: dict[str, Any],
     n_samples: int,
     provenance: dict[str, Any],
+    *,
+    scores: str | None = None,
 ) -> EvalResult:
-    path, columns = opened.table.path, opened.columns
+    columns = opened.columns
     facts = {
         "source": "predictions",
         "path": opened.loaded.spec.data.path,
-        "sha256": None if path.is_dir() else _digest(path),
+        "sha256": _digest(opened.table.files),
+        "n_files": len(opened.table.files),
         "n_samples": n_samples,
         "n_evaluated": n_samples,
         **data,
@@ -224,8 +237,9 @@ def _document(
         checked["probabilities"] = "probabilities lie in [0, 1]"
     spec = opened.loaded.document()
     return document(
-        question, found, digest=digest, spec=spec, data=facts, provenance=provenance, checked=checked
-    )
+        question, found, digest=digest, spec=spec, data=facts, provenance=provenance, scores=scores,
+        checked=checked,
+    )  # fmt: skip
 
 
 def _check_rows(n_rows: int, opened: OpenedTable) -> None:
@@ -233,12 +247,15 @@ def _check_rows(n_rows: int, opened: OpenedTable) -> None:
         raise DataError(f"{opened.table.path}: holds no samples")
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+def _digest(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file; of several that of their digests."""
+    found = []
+    for path in files:
+        with path.open("rb") as file:
+            found.append(file_digest(file, "sha256").hexdigest())
+    return found[0] if len(found) == 1 else sha256("".join(found).encode()).hexdigest()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Return what changes with a file: its size and time; of a folder its own."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+def _stamp(table: Table) -> list[tuple[int, int]]:
+    """Return what changes with the files: their sizes and times."""
+    return [(found.st_size, found.st_mtime_ns) for found in (path.stat() for path in table.files)]

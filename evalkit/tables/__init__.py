@@ -5,7 +5,7 @@ from pathlib import Path
 from evalkit.errors import DataError
 from evalkit.tables.csv_file import CsvFile
 from evalkit.tables.npz_file import NpzFile
-from evalkit.tables.parquet_files import ParquetFiles
+from evalkit.tables.parquet_files import SUFFIXES, ParquetFiles
 from evalkit.tables.table import ROWS, Table
 
 __all__ = ["ROWS", "Table", "open_table"]
@@ -30,6 +30,6 @@ def open_table(path: Path) -> Table:
         return CsvFile.of(path, delimiter="\t" if suffix == ".tsv" else ",")
     if suffix == ".npz":
         return NpzFile.of(path)
-    if suffix in (".parquet", ".pq"):
+    if suffix in SUFFIXES:
         return ParquetFiles.of_file(path)
     raise DataError(f"{path}: cannot tell what this is", hint="Name it .csv, .tsv, .parquet or .npz")

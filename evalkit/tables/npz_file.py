@@ -68,6 +68,16 @@ class NpzFile:
         """Its columns."""
         return tuple(self.members)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.path,)
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Of the columns of matrices: which of them."""
+        return {name: k for name, (_, k) in self.members.items() if k is not None}
+
     def n_rows(self) -> int:
         """Return the arrays' length."""
         return next(iter(self.members.values()))[0].shape[0]

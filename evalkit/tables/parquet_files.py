@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +11,8 @@ import pyarrow.parquet as pq
 from evalkit.errors import DataError
 from evalkit.tables.table import ROWS, check_names, reading
 
+SUFFIXES = (".parquet", ".pq")
+_MISSING = "__HIVE_DEFAULT_PARTITION__"
 _HIDDEN = ("_", ".")  # what Spark and others leave beside the data
 
 
@@ -27,8 +30,13 @@ class ParquetFiles:
     path: Path
     files: tuple[Path, ...]
     names: tuple[str, ...]
-    partitions: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+    partitions: Mapping[Path, Mapping[str, str | None]] = field(default_factory=dict)
     typed: bool = True
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Nothing: there are no matrices."""
+        return {}
 
     @classmethod
     def of_file(cls, path: Path) -> "ParquetFiles":
@@ -38,7 +46,8 @@ class ParquetFiles:
     @classmethod
     def of_folder(cls, path: Path) -> "ParquetFiles":
         """List a folder's files, those of its subfolders too."""
-        files = tuple(sorted(file for file in path.rglob("*.parquet") if not _is_hidden(file, path)))
+        found = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        files = tuple(sorted(file for file in found if not _is_hidden(file, path)))
         if not files:
             raise DataError(f"{path}: holds no .parquet files")
         partitions = {file: _partition(file, path) for file in files}
@@ -77,16 +86,17 @@ def _is_hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(_HIDDEN) for part in file.relative_to(folder).parts)
 
 
-def _partition(file: Path, folder: Path) -> dict[str, str]:
-    """Return what the folders above a file say: ``{"camera": "night"}``."""
+def _partition(file: Path, folder: Path) -> dict[str, str | None]:
+    """Return what the folders above a file say, as Hive writes it: ``{"camera": "night"}``."""
     pairs = (part.partition("=") for part in file.relative_to(folder).parts[:-1])
-    return {name: value for name, equals, value in pairs if equals}
+    said = {unquote(name): unquote(value) for name, equals, value in pairs if equals}
+    return {name: None if value == _MISSING else value for name, value in said.items()}
 
 
-def _with(batch: pa.RecordBatch, said: Mapping[str, str], columns: Sequence[str]) -> pa.RecordBatch:
+def _with(batch: pa.RecordBatch, said: Mapping[str, str | None], columns: Sequence[str]) -> pa.RecordBatch:
     """Return columns in their order, with those that the folder's name holds for all rows."""
     arrays = [
-        pa.repeat(pa.scalar(said[name]), batch.num_rows) if name in said else batch.column(name)
+        pa.repeat(pa.scalar(said[name], pa.string()), batch.num_rows) if name in said else batch.column(name)
         for name in columns
     ]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))

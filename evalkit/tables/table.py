@@ -1,7 +1,7 @@
 """What every table gives, whatever file it came from."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,14 @@ class Table(Protocol):
     @property
     def typed(self) -> bool:
         """Whether columns have types."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read."""
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Of columns that are a matrix's: which of them."""
 
     def n_rows(self) -> int | None:
         """Return how many rows there are; None where only reading would tell."""
