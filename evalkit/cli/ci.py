@@ -224,9 +224,10 @@ def gates_at(source: SourceMap, n_gates: int) -> dict[int, tuple[str, int]]:
     """Return the file and line of each gate, of those that a file holds and no flag replaced."""
     if ("gates",) in source.flags:
         return {}
-    file, keys = path_in_job(Path(source.name)), [("gates", index) for index in range(n_gates)]
+    keys = [("gates", index) for index in range(n_gates)]
     known = {key: source.lines.get(key) for key in keys if key not in source.flags}
-    return {key[1]: (file, line) for key, line in known.items() if line is not None}
+    files = {key: path_in_job(Path(source.files.get(key, source.name))) for key in known}
+    return {key[1]: (files[key], line) for key, line in known.items() if line is not None}
 
 
 def path_in_job(path: Path) -> str:
