@@ -8,6 +8,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+from evalkit.errors import SpecificationError
 from evalkit.spec.checks import PREDICTIONS
 from evalkit.spec.paths import rebase_document, resolve_path
 from evalkit.spec.source import KeyPath, SourceMap, read_yaml
@@ -31,6 +32,14 @@ def read_extended(path: Path) -> tuple[dict[str, Any], SourceMap]:
     if KEY in beneath:
         raise their.error((KEY,), f"{path} extends this file already, and one level is all there is")
     return _over(beneath, their, _without_key(data), source, folders=(common.parent, path.parent))
+
+
+def extended_file(path: Path) -> Path | None:
+    """Return the file that the one at a path extends; None for none, and where it cannot be read."""
+    try:
+        return extended_by(read_yaml(path)[0], path)
+    except SpecificationError:
+        return None
 
 
 def extended_by(data: dict[str, Any], path: Path) -> Path | None:
