@@ -1,7 +1,5 @@
 """Several models in one command: each by itself, a row and a suite each, one exit code, and nothing lost."""
 
-import contextlib
-import io
 import itertools
 import json
 import os
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from documents import result_of
+from inprocess import in_process
 from junitparser import JUnitXml
 from told import check, github_commands, github_outputs, verdict
 from toys import MODEL, Project
@@ -25,16 +24,6 @@ from evalkit.render.judged_run import JudgedRun
 
 ROWS = [("a", "a")] * 45 + [("b", "b")] * 45 + [("a", "b")] * 6 + [("b", "a")] * 4
 PASSING = {"metric": "accuracy", "min": 0.8}
-
-
-def in_process(words, *, label, verbose):
-    """A child in this process, where everything is imported already; its stderr goes the same way."""
-    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(words[words.index("evalkit") + 1 :])
-    heard = children._Heard()
-    children._listen(io.StringIO(err.getvalue()), label, heard)
-    return children._ended(code, heard.problem)
 
 
 @pytest.fixture
