@@ -78,16 +78,16 @@ def test_paths_are_of_the_file_that_names_them(load, tmp_path, monkeypatch):
         "baseline: runs/${PART}\nmodel: {threshold: {from: ../chosen, choose: max_f1}, classes: ./data}\n"
         "data: {source: predictions, path: a.csv, attributes: site}\n"
     )
-    loaded = load("extends: ../shared/c.yaml\ntask: binary\n", common=common, at="shared/c.yaml")
+    loaded = load("extends: ../team/c.yaml\ntask: binary\n", common=common, at="team/c.yaml")
     spec = loaded.spec
-    assert loaded.resolve(spec.baseline).resolve() == tmp_path / "shared/runs/x"
+    assert loaded.resolve(spec.baseline).resolve() == tmp_path / "team/runs/x"
     assert "${PART}" in spec.baseline
     assert loaded.resolve(spec.model.threshold.from_).resolve() == tmp_path / "chosen"
-    assert loaded.resolve(spec.data.path).resolve() == tmp_path / "shared/a.csv"
-    assert spec.model.classes == "../shared/data"
+    assert loaded.resolve(spec.data.path).resolve() == tmp_path / "team/a.csv"
+    assert spec.model.classes == "../team/data"
     assert spec.data.attributes == "site"
-    text = "extends: ../shared/c.yaml\ndata: {path: b.csv}\nbaseline: ${WHOLE}/run\ntask: binary\n"
-    loaded = load(text, common=common, at="shared/c.yaml")
+    text = "extends: ../team/c.yaml\ndata: {path: b.csv}\nbaseline: ${WHOLE}/run\ntask: binary\n"
+    loaded = load(text, common=common, at="team/c.yaml")
     assert loaded.resolve(loaded.spec.data.path).resolve() == tmp_path / "eval/b.csv"
     assert loaded.resolve(loaded.spec.baseline) == tmp_path / "far/run"
     here = load("extends: common.yaml\ntask: binary\n", common=common)
@@ -124,6 +124,7 @@ def test_paths_are_of_the_file_that_names_them(load, tmp_path, monkeypatch):
             COMMON,
             "eval/eval.yaml:2: extends: eval/nowhere.yaml: no such file",
         ),
+        (f"extends: {'x' * 300}\n", COMMON, "eval/eval.yaml:1: extends: .*no such file"),
         ("extends: 3\n", COMMON, "eval/eval.yaml:1: extends: must be text"),
         ("extends: common.yaml\n", "- 1\n", "eval/common.yaml: expected a mapping"),
         ("extends: common.yaml\n", "a: [\n", "eval/common.yaml:2: not YAML"),

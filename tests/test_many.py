@@ -185,8 +185,10 @@ def test_names_that_no_folder_should_have(name, models, quick, evalkit):
 @pytest.mark.parametrize("other", ["Same", "same"])
 def test_two_of_one_name(other, models, quick, evalkit):
     """Refused before anything runs, also where only some file systems would mix them up."""
-    code, _, err = evalkit("run", *models(one={"name": "same"}, two={"name": other}), "-o", "out")
+    paths = models(one={"name": "same"}, two={"name": other})
+    code, _, err = evalkit("run", *paths, "-o", "out", "--junit", "j.xml")
     assert (code, Path("out").exists()) == (2, False)
+    assert [suite.name for suite in JUnitXml.fromfile("j.xml")] == ["evalkit.out"]
     assert f"eval/two.yaml: is called {other}, as eval/one.yaml is" in err
 
 
@@ -199,6 +201,7 @@ def test_two_of_one_name(other, models, quick, evalkit):
         (["--expect", "accuracy=0.9"], "--expect: is for one"),
         (["--resume", "--force"], "one of the two"),
         (["eval/*.yml"], "eval/*.yml: no file matches"),
+        (["x" * 300 + "*"], "no file matches"),
         (["--min", "accuracy"], "--min accuracy: expected METRIC=LIMIT"),
     ],
 )

@@ -117,7 +117,7 @@ def _known_name(words: Mapping[str, Any]) -> str:
     named = click.get_current_context().meta.get(_NAME)
     several: Sequence[Path] = words.get("specifications") or words.get("directories") or ()
     alone = several[0] if len(several) == 1 else None
-    given = alone or words.get("specification") or words.get("output") or ", ".join(map(str, several))
+    given = alone or words.get("specification") or words.get("output") or "several"
     return str(named or Path(str(given)).stem or "run")
 
 

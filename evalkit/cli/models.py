@@ -41,8 +41,15 @@ class Model:
 def check_patterns(paths: Sequence[Path]) -> None:
     """Raise SpecificationError for a shell's pattern that matched nothing, and so came as it is."""
     for path in paths:
-        if _PATTERN.search(str(path)) and not path.exists():
+        if _PATTERN.search(str(path)) and not _exists(path):
             raise SpecificationError(f"{path}: no file matches", hint="Mind the folder that this starts in")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def read_models(
@@ -144,5 +151,8 @@ def is_index(path: Path) -> bool:
     """Return whether a file is an index page of evalkit's."""
     if path.name != INDEX or not path.is_file():
         return False
-    with path.open("rb") as file:
-        return _OURS in file.read(4096)
+    try:
+        with path.open("rb") as file:
+            return _OURS in file.read(4096)
+    except OSError:
+        return False

@@ -26,12 +26,19 @@ def read_extended(path: Path) -> tuple[dict[str, Any], SourceMap]:
     common = extended_by(data, path)
     if common is None:
         return data, source
-    if not common.is_file():
+    if not _is_file(common):
         raise source.error((KEY,), f"{common}: no such file")
     beneath, their = read_yaml(common)
     if KEY in beneath:
         raise their.error((KEY,), f"{path} extends this file already, and one level is all there is")
     return _over(beneath, their, _without_key(data), source, folders=(common.parent, path.parent))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def extended_file(path: Path) -> Path | None:
