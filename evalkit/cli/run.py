@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from evalkit.gates import Terms, plan_gates
 from evalkit.provenance import collect_provenance
 from evalkit.reads import forget
 from evalkit.rundir import LEDGER, open_run_directory
-from evalkit.spec import PREDICTIONS, BaselineCheckpoint, Loaded, load_specification
+from evalkit.spec import PREDICTIONS, BaselineCheckpoint, Loaded, Override, load_specification
 from evalkit.usercode import import_path
 
 if TYPE_CHECKING:
@@ -97,12 +98,7 @@ def command(
             specifications, output, overrides=said, gates=further, ci=ci, verbose=verbose, quiet=quiet
         )
     specification = specifications[0] if specifications else None
-    loaded = load_specification(specification, overrides=said, gates=further)
-    name_run(loaded.spec.name)
-    if loaded.spec.data.source == PREDICTIONS:
-        raise loaded.source.error(
-            ("data", "source"), "predictions are there already", hint="Say evalkit score"
-        )
+    loaded = _load(specification, overrides=said, gates=further)
     part, expected, imported = _shard(shard, ci), None, frozenset(sys.modules)
     forget()
     baseline = named_baseline(loaded)
@@ -153,6 +149,16 @@ def command(
     ended = Ended(code, error=failure or judgement.error)
     run = judged_run(result, judgement, ended=ended, directory=output, source=loaded.source)
     return replace(ended, runs=[run])
+
+
+def _load(path: Path | None, *, overrides: Sequence[Override], gates: Sequence[dict[str, Any]]) -> Loaded:
+    loaded = load_specification(path, overrides=overrides, gates=gates)
+    name_run(loaded.spec.name)
+    if loaded.spec.data.source == PREDICTIONS:
+        raise loaded.source.error(
+            ("data", "source"), "predictions are there already", hint="Say evalkit score"
+        )
+    return loaded
 
 
 def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:

@@ -72,7 +72,8 @@ class Tally:
         """Return a row a model, and how many of them are in trouble."""
         found = accounts(self.runs)
         bad = sum(run.exit_code != 0 for run in self.runs)
-        heading = f"{len(found)} models: {f'{bad} in trouble' if bad else 'none in trouble'}"
+        size = f"{len(found)} model{'s' if len(found) > 1 else ''}"
+        heading = f"{size}: {bad or 'none'} in trouble"
         return f"{heading}\n{table(_HEADER, [_row(one) for one in found], numeric=False)}"
 
     def write_index(self, path: Path) -> None:
@@ -144,4 +145,5 @@ def _on_page(placed: tuple[Account, Path], base: Path) -> Run:
 def tell_stopped(tally: Tally, *, done: int) -> None:
     """Say on the way out of a stopped command what was done."""
     tell(f"stopped after {done} of {len(tally.runs)} models")
-    tell(tally.text().rstrip())
+    if done:
+        tell(Tally(tally.runs[:done], tally.folders[:done]).text().rstrip())
