@@ -17,6 +17,7 @@ import click
 
 from evalkit import __version__
 from evalkit.cli.console import abandon_stdout, complain, tell
+from evalkit.cli.exits import INTERRUPTED, TERMINATED, Terminated
 from evalkit.errors import EvalkitError, ExitCode, os_reason, reason_of
 
 COMMANDS = {
@@ -34,7 +35,6 @@ COMMANDS = {
     "bless": "Make a run the baseline that later ones are compared with.",
     "doctor": "Say what is installed, and whether it computes what it should.",
 }
-INTERRUPTED, TERMINATED = 130, 143
 
 EXIT_CODES = """\b
 Exit codes:
@@ -47,10 +47,6 @@ Exit codes:
   6  an output could not be written
   7  inconclusive: too few samples to decide
   130, 143  interrupted"""
-
-
-class _Terminated(BaseException):
-    """SIGTERM: what is open is closed, what is half written is removed, as after Control-C."""
 
 
 class _LazyGroup(click.Group):
@@ -84,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _caught(words)
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _complain("interrupted", "stopped by the keyboard", INTERRUPTED)
-    except _Terminated:
+    except Terminated:
         return _complain("terminated", "stopped by SIGTERM", TERMINATED)
     finally:
         if previous is not None:
@@ -119,7 +115,7 @@ def _on_sigterm() -> Any:
     def end(*_: object) -> None:
         if os.getpid() != owner:  # a loader worker that was forked: it has nothing to close
             os._exit(TERMINATED)
-        raise _Terminated
+        raise Terminated
 
     return signal.signal(signal.SIGTERM, end)
 

@@ -115,7 +115,9 @@ def name_run(name: str) -> None:
 def _known_name(words: Mapping[str, Any]) -> str:
     """Name a run by what it said, else by what the command was given."""
     named = click.get_current_context().meta.get(_NAME)
-    given = words.get("specification") or words.get("directory") or words.get("output")
+    several: Sequence[Path] = words.get("specifications") or words.get("directories") or ()
+    alone = several[0] if len(several) == 1 else None
+    given = alone or words.get("specification") or words.get("output") or "several"
     return str(named or Path(str(given)).stem or "run")
 
 
@@ -207,7 +209,6 @@ def judged_run(
         directory: Of the page; None where none was written.
         source: Where the gates were written, if that is known.
     """
-    seconds = [one for one in (result.run.get("seconds") or {}).values() if isinstance(one, (int, float))]
     return JudgedRun(
         result.name,
         int(ended.exit_code),
@@ -216,17 +217,24 @@ def judged_run(
         problem_of(ended.error),
         None if directory is None else path_in_job(directory / "report.html"),
         {} if source is None else gates_at(source, len(judgement.verdict.checks)),
-        float(sum(seconds)) if seconds else None,
+        seconds_of(result),
     )
+
+
+def seconds_of(result: EvalResult) -> float | None:
+    """Return how long a run took; None where its document does not say."""
+    seconds = [one for one in (result.run.get("seconds") or {}).values() if isinstance(one, (int, float))]
+    return float(sum(seconds)) if seconds else None
 
 
 def gates_at(source: SourceMap, n_gates: int) -> dict[int, tuple[str, int]]:
     """Return the file and line of each gate, of those that a file holds and no flag replaced."""
     if ("gates",) in source.flags:
         return {}
-    file, keys = path_in_job(Path(source.name)), [("gates", index) for index in range(n_gates)]
+    keys = [("gates", index) for index in range(n_gates)]
     known = {key: source.lines.get(key) for key in keys if key not in source.flags}
-    return {key[1]: (file, line) for key, line in known.items() if line is not None}
+    files = {key: path_in_job(Path(source.files.get(key, source.name))) for key in known}
+    return {key[1]: (files[key], line) for key, line in known.items() if line is not None}
 
 
 def path_in_job(path: Path) -> str:

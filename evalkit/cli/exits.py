@@ -4,6 +4,12 @@ from collections.abc import Collection
 
 from evalkit.errors import ExitCode
 
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM: what is open is closed, what is half written is removed, as after Control-C."""
+
 
 def decide_exit(codes: Collection[ExitCode], *, valid: bool = True) -> ExitCode:
     """Return the first that applies of 1, 2, 6, 5 (an invalid run), 4, 3, 5, 7, 0.

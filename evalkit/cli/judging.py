@@ -90,14 +90,9 @@ def announce(
         written: Whether a report was.
         expected: What became of a number that was seen elsewhere.
     """
-    codes = exit_codes(judgement.verdict)
-    if judgement.error is not None:
-        codes.add(judgement.error.exit_code)
-    if not result.valid:
-        codes.add(ExitCode.CANNOT_JUDGE)
-    code = decide_exit(codes, valid=result.valid)
+    code = code_of(result, judgement)
     if as_json:
-        summary = _summary(result, judgement.verdict, directory, code)
+        summary = summary_of(result, judgement.verdict, directory, code)
         emit_json(summary if expected is None else {**summary, "expected": dict(expected)})
     else:
         emit(render_text(report_view(result, judgement.verdict)))
@@ -108,6 +103,16 @@ def announce(
         if judgement.verdict.outcome == "none" and result.valid and result.partial is None:
             tell(f"no gates are set: evalkit plan {directory} --suggest prints some to start from")
     return code
+
+
+def code_of(result: EvalResult, judgement: Judgement) -> ExitCode:
+    """Return the exit code of a judged run."""
+    codes = exit_codes(judgement.verdict)
+    if judgement.error is not None:
+        codes.add(judgement.error.exit_code)
+    if not result.valid:
+        codes.add(ExitCode.CANNOT_JUDGE)
+    return decide_exit(codes, valid=result.valid)
 
 
 def finish(code: ExitCode, error: EvalkitError | None) -> int:
@@ -125,7 +130,8 @@ def finish(code: ExitCode, error: EvalkitError | None) -> int:
     return int(code)
 
 
-def _summary(result: EvalResult, verdict: Verdict, directory: Path, code: ExitCode) -> dict[str, object]:
+def summary_of(result: EvalResult, verdict: Verdict, directory: Path, code: ExitCode) -> dict[str, object]:
+    """Return what ``--json`` prints of a run."""
     document, judged = result.model_dump(mode="json"), verdict.model_dump(mode="json")
     return {
         "name": result.name,

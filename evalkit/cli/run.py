@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,13 +15,15 @@ from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
 from evalkit.cli.console import check_current_folder
 from evalkit.cli.flags import FLAGS, floor, overrides, with_flags, write_specification
 from evalkit.cli.judging import announce
+from evalkit.cli.many import run_many
+from evalkit.cli.models import check_patterns
 from evalkit.cli.stored import named_baseline
 from evalkit.errors import ExitCode, SpecificationError
 from evalkit.gates import Terms, plan_gates
 from evalkit.provenance import collect_provenance
 from evalkit.reads import forget
 from evalkit.rundir import LEDGER, open_run_directory
-from evalkit.spec import PREDICTIONS, BaselineCheckpoint, Loaded, load_specification
+from evalkit.spec import PREDICTIONS, BaselineCheckpoint, Loaded, Override, load_specification
 from evalkit.usercode import import_path
 
 if TYPE_CHECKING:
@@ -32,8 +35,10 @@ WHOLE = (1, 1)
 
 
 @click.command("run")
-@click.argument("specification", type=click.Path(path_type=Path), required=False)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.argument("specifications", metavar="[SPECIFICATION]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run, or of several."
+)
 @with_flags(FLAGS)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
 @click.option("--min", "floors", multiple=True, metavar="METRIC=LIMIT", help="Add a gate: accuracy=0.90.")
@@ -49,6 +54,7 @@ WHOLE = (1, 1)
 @click.option("--expect", metavar="METRIC=NUMBER", help="Ask why another number was seen: accuracy=0.9134.")
 @click.option("--strict", is_flag=True, help="A warning is a failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
+@click.option("-v", "--verbose", is_flag=True, help="Of several models, show on stderr what each prints.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
@@ -57,7 +63,7 @@ def command(
     words: list[str],
     /,
     *,
-    specification: Path | None,
+    specifications: tuple[Path, ...],
     output: Path,
     settings: tuple[str, ...],
     floors: tuple[str, ...],
@@ -71,26 +77,28 @@ def command(
     expect: str | None,
     strict: bool,
     as_json: bool,
+    verbose: bool,
     quiet: bool,
     debug: bool,  # noqa: ARG001 - read by the catcher
     ci: CiOptions,
     **flags: str | None,
 ) -> Ended:
-    """Evaluate a model and judge its gates: SPECIFICATION says what, flags are its keys."""
+    """Evaluate a model and judge its gates: SPECIFICATION says what, flags are its keys.
+
+    Several are evaluated one after another, each into a folder of its name below the output folder.
+    """
     check_current_folder()
+    check_patterns(specifications)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    loaded = load_specification(
-        specification,
-        overrides=overrides(settings, flags, flags=FLAGS),
-        gates=[floor(text) for text in floors],
-    )
-    name_run(loaded.spec.name)
-    if loaded.spec.data.source == PREDICTIONS:
-        raise loaded.source.error(
-            ("data", "source"), "predictions are there already", hint="Say evalkit score"
-        )
+    said, further = overrides(settings, flags, flags=FLAGS), [floor(text) for text in floors]
     if resume and force:
         raise SpecificationError("--resume goes on and --force begins anew: one of the two")
+    if len(specifications) > 1:
+        return run_many(
+            specifications, output, overrides=said, gates=further, ci=ci, verbose=verbose, quiet=quiet
+        )
+    specification = specifications[0] if specifications else None
+    loaded = _load(specification, overrides=said, gates=further)
     part, expected, imported = _shard(shard, ci), None, frozenset(sys.modules)
     forget()
     baseline = named_baseline(loaded)
@@ -141,6 +149,16 @@ def command(
     ended = Ended(code, error=failure or judgement.error)
     run = judged_run(result, judgement, ended=ended, directory=output, source=loaded.source)
     return replace(ended, runs=[run])
+
+
+def _load(path: Path | None, *, overrides: Sequence[Override], gates: Sequence[dict[str, Any]]) -> Loaded:
+    loaded = load_specification(path, overrides=overrides, gates=gates)
+    name_run(loaded.spec.name)
+    if loaded.spec.data.source == PREDICTIONS:
+        raise loaded.source.error(
+            ("data", "source"), "predictions are there already", hint="Say evalkit score"
+        )
+    return loaded
 
 
 def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:

@@ -26,12 +26,14 @@ class Run:
         folder: Where, relative to the page.
         result, verdict: Its documents.
         problem: Why it could not be read; then there is no result.
+        word: What is said of it then.
     """
 
     folder: str
     result: EvalResult | None
     verdict: Verdict | None = None
     problem: str = ""
+    word: str = "cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def _line(run: Run, newest: datetime | None, rank: str) -> LineView:
     state = _state(run)
     if run.result is None:
         return LineView(
-            visible(run.folder), visible(run.problem, limit=300), state, "cannot be read",
+            visible(run.folder), visible(run.problem, limit=300), state, run.word,
             "", "", "", "", "", "", "", "",
         )  # fmt: skip
     result, row, when = run.result, headline(run.result), _when(run)

@@ -16,6 +16,7 @@ from evalkit.rundir.names import (
     LEDGER,
     PARTS,
     RUN,
+    is_run,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "RunDirectory",
     "check_replaceable",
     "is_blessed",
+    "is_run",
     "open_run_directory",
     "publish_file",
     "recover",

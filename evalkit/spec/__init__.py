@@ -1,6 +1,7 @@
 """The validated specification: what to evaluate, on what, measured how, and judged by which gates."""
 
 from evalkit.spec.checks import PREDICTIONS, check_comparable
+from evalkit.spec.extending import extended_file
 from evalkit.spec.load import (
     GateFile,
     Loaded,
@@ -48,6 +49,7 @@ __all__ = [
     "Specification",
     "ThresholdFrom",
     "check_comparable",
+    "extended_file",
     "format_path",
     "load_gate_file",
     "load_specification",

@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,14 @@ from pydantic_core import ErrorDetails
 
 from evalkit.errors import SpecificationError, nearest
 from evalkit.spec.checks import (
+    PREDICTIONS,
     check_comparable,
     check_gates,
     check_normalisation,
     check_slices,
     check_values,
 )
+from evalkit.spec.extending import KEY, read_extended
 from evalkit.spec.paths import hide_home, is_path_key, rebase_document, rebased, resolve_path
 from evalkit.spec.schema import (
     BaselineCheckpoint,
@@ -62,7 +64,7 @@ class Loaded:
         data = self.spec.model_dump(mode="python", by_alias=True, exclude_unset=True)
         for block, keys in changes.items():
             data[block] = {**data[block], **keys}
-        source = SourceMap(where, self.source.lines, self.source.flags)
+        source = replace(self.source, name=where)
         spec = _validate(Specification, data, source)
         check_values(spec, source)
         return Loaded(spec, self.source, self.base)
@@ -79,7 +81,7 @@ class Loaded:
         model = {key: value for key, value in data["model"].items() if key not in own}
         data = {**data, "name": Path(declared.checkpoint).stem, "model": {**model, **said}}
         del data["baseline"]
-        source = SourceMap(f"{self.source.name}: baseline", self.source.lines, self.source.flags)
+        source = replace(self.source, name=f"{self.source.name}: baseline")
         spec = _validate(Specification, data, source)
         check_values(spec, source)
         return Loaded(spec, self.source, self.base)
@@ -93,7 +95,8 @@ class Loaded:
     def to_yaml(self, path: Path) -> str:
         """Write what was asked for as a file in the folder of ``path``."""
         document = self.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        rebase_document(document, start=self.base, base=path.parent)
+        columns = self.spec.data.source == PREDICTIONS
+        rebase_document(document, start=self.base, base=path.parent, columns=columns)
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -135,7 +138,7 @@ def load_specification(
     gates: Sequence[dict[str, Any]] = (),
     known: dict[str, Any] | None = None,
 ) -> Loaded:
-    """Read, override and validate a specification.
+    """Read, override and validate a specification, with what it extends.
 
     Args:
         path: The YAML file; None where flags say everything.
@@ -146,9 +149,11 @@ def load_specification(
     Raises:
         SpecificationError: Anything unknown, mistyped, impossible, or not available yet.
     """
-    data, source = (dict(known or {}), SourceMap("command line")) if path is None else read_yaml(path)
+    data, source = (dict(known or {}), SourceMap("command line")) if path is None else read_extended(path)
     base = Path() if path is None else path.parent
     for item in overrides:
+        if item.key == KEY:
+            raise SpecificationError(f"{item.flag}: {KEY} is read before any flag", hint="Set it in the file")
         value: Any = item.value if item.literal else parse_value(item.value, flag=item.flag)
         if is_path_key(item.key):
             value = rebased(item.key, value, start=Path(), base=base)

@@ -18,7 +18,10 @@ _KEYS = (
     ("data", "train_manifest"),
     ("", "baseline"),
     ("baseline", "checkpoint"),
+    ("model.threshold", "from"),
 )
+# Keys that may hold a mapping with a path in it.
+_INNER = {"baseline": "checkpoint", "model.threshold": "from"}
 # A path that follows a word; of factories no other value is a path.
 _PREFIX = re.compile(r"folder:|transformers:")
 # Values of path keys that name no path.
@@ -41,10 +44,10 @@ def resolve_path(path: str, base: Path) -> Path:
 
 def rebased(key: str, value: Any, *, start: Path, base: Path) -> Any:
     """Turn a path that is relative to one folder into one relative to another; other values stay."""
-    if key == "baseline" and isinstance(value, dict) and "checkpoint" in value:
-        inner = rebased("baseline.checkpoint", value["checkpoint"], start=start, base=base)
-        return {**value, "checkpoint": inner}
-    if not isinstance(value, str) or _VARIABLE.search(value) or value == _WORDS.get(key):
+    inner = _INNER.get(key)
+    if inner is not None and isinstance(value, dict) and inner in value:
+        return {**value, inner: rebased(f"{key}.{inner}", value[inner], start=start, base=base)}
+    if not isinstance(value, str) or value == _WORDS.get(key):
         return value
     match = _PREFIX.match(value)
     prefix = match[0] if match else ""
@@ -53,13 +56,32 @@ def rebased(key: str, value: Any, *, start: Path, base: Path) -> Any:
     rest = value.removeprefix(prefix)
     if not prefix and _NOT_A_PATH.fullmatch(rest) and not (start / rest).exists():
         return value
-    return prefix + portable_path(resolve_path(rest, start), base=base)
+    if _VARIABLE.search(rest):
+        return prefix + _rebased_variable(rest, start=start, base=base)
+    found = prefix + portable_path(resolve_path(rest, start), base=base)
+    return f"./{found}" if found == _WORDS.get(key) else found
 
 
-def rebase_document(document: dict[str, Any], *, start: Path, base: Path) -> None:
-    """Rewrite every path of a specification in place for a file in another folder."""
+def _rebased_variable(path: str, *, start: Path, base: Path) -> str:
+    """Keep a variable as it is written; what it stands for is looked up when the path is opened."""
+    filled = _VARIABLE.sub(lambda found: os.environ.get(found[0][2:-1], "/"), path)
+    if os.path.isabs(os.path.expanduser(filled)):  # noqa: PTH111, PTH117 - Path raises without a home
+        return path
+    between = portable_path(start, base=base)
+    return path if between == "." else f"{between}/{path}"
+
+
+def rebase_document(document: dict[str, Any], *, start: Path, base: Path, columns: bool = False) -> None:
+    """Rewrite every path of a specification in place for a file in another folder.
+
+    Args:
+        document: The specification.
+        start, base: Folders that its paths are relative to, and are to be relative to.
+        columns: ``data.attributes`` names columns, as it does in a table of predictions.
+    """
     for where, block, key in _path_values(document):
-        where[key] = rebased(f"{block}.{key}".lstrip("."), where[key], start=start, base=base)
+        if not (columns and (block, key) == ("data", "attributes")):
+            where[key] = rebased(f"{block}.{key}".lstrip("."), where[key], start=start, base=base)
 
 
 def hide_home(document: dict[str, Any]) -> None:
@@ -70,8 +92,15 @@ def hide_home(document: dict[str, Any]) -> None:
 
 
 def _path_values(document: dict[str, Any]) -> list[tuple[dict[str, Any], str, str]]:
-    blocks = [(document.get(block) if block else document, block, key) for block, key in _KEYS]
+    blocks = [(_block(document, block), block, key) for block, key in _KEYS]
     return [(where, block, key) for where, block, key in blocks if isinstance(where, dict) and key in where]
+
+
+def _block(document: dict[str, Any], dotted: str) -> Any:
+    where: Any = document
+    for part in dotted.split(".") if dotted else ():
+        where = where.get(part) if isinstance(where, dict) else None
+    return where
 
 
 def _variable(match: re.Match[str]) -> str:

@@ -280,7 +280,7 @@ class Specification(Block):
 
     name: StrictStr = "model"
     task: Literal["binary", "multiclass", "multilabel"] = "multiclass"
-    extends: Annotated[StrictStr | None, Later()] = None
+    extends: StrictStr | None = None
     model: ModelSpec = ModelSpec()
     data: DataSpec
     run: RunSpec = RunSpec()

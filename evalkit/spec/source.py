@@ -21,11 +21,13 @@ class SourceMap:
         name: The file's name as the user gave it.
         lines: The 1-based line of each key path.
         flags: Key paths that a flag set, and the flag.
+        files: Key paths that stand in a file of another name, which is extended, and its name.
     """
 
     name: str
     lines: dict[KeyPath, int] = field(default_factory=dict)
     flags: dict[KeyPath, str] = field(default_factory=dict)
+    files: dict[KeyPath, str] = field(default_factory=dict)
 
     def locate(self, path: KeyPath) -> str:
         """Return ``eval.yaml:14`` or the flag, for the nearest key that was written."""
@@ -34,7 +36,7 @@ class SourceMap:
             if known in self.flags:
                 return self.flags[known]
             if known in self.lines:
-                return f"{self.name}:{self.lines[known]}"
+                return f"{self.files.get(known, self.name)}:{self.lines[known]}"
         return self.name
 
     def error(self, path: KeyPath, message: str, *, hint: str | None = None) -> SpecificationError:
