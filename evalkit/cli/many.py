@@ -144,8 +144,8 @@ def _for_score(flag: _Flag) -> str | None:
     known = FLAGS.get(flag.name)
     if flag.name in _SCORE or (known is not None and SCORED.get(flag.name, ("",))[0] == known[0]):
         return flag.word
-    if flag.name in _NEEDLESS:
-        return None
+    if flag.name in _NEEDLESS or (known is not None and known[0].startswith("run.")):
+        return None  # how a model is run does not matter where none is
     if known is None:
         raise SpecificationError(f"{flag.name}: cannot be said of predictions that are there already")
     key, literal, _ = known
