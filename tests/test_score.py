@@ -567,7 +567,6 @@ def test_a_slice_called_missing(tmp_path, evalkit):
         (("--label", "y_pred"), 2, "the column 'y_pred' cannot mean two things"),
         (("--set", "data.label=[y_true, y_pred]", "--prediction", "p"), 2, "several columns belong to task"),
         (("--set", "data.label=[]"), 2, "names no column"),
-        (("--set", "run.batch_size=3"), 2, "belongs to a model that is run"),
         (("--task", "binary", "--threshold", "0.4"), 2, "decides nothing: there are no scores"),
         (("--set", "metrics.names=[roc_auc]"), 2, "roc_auc needs scores"),
         (("--count", "count", "--id", "p"), 2, "counts have no ids"),

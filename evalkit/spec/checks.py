@@ -167,8 +167,6 @@ def _check_predictions(spec: Specification, source: SourceMap) -> None:
         if key in getattr(spec, block).model_fields_set:
             what = "belongs to a model that is run" if here else f"belongs to source: {PREDICTIONS}"
             raise source.error((block, key), what)
-    if here and "run" in spec.model_fields_set:
-        raise source.error(("run",), "belongs to a model that is run")
     if here and isinstance(spec.baseline, BaselineCheckpoint):
         raise source.error(("baseline",), "a checkpoint needs a model that is run: name a run directory")
 

@@ -156,7 +156,7 @@ class DataSpec(Block):
 
 
 class RunSpec(Block):
-    """How to run: nothing here may change a number."""
+    """How to run: nothing here may change a number, and nothing is run where predictions are scored."""
 
     batch_size: Positive = 256
     device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
