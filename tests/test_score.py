@@ -442,8 +442,9 @@ def test_a_specification_says_the_rest(tmp_path, evalkit):
     words = ("--set", "gates.0.min=0.5", "--write-spec", tmp_path / "said.yaml")
     assert evalkit("score", "--spec", tmp_path / "eval.yaml", "-o", tmp_path / "out", *words)[0] == 0
     assert evalkit("score", "--spec", tmp_path / "said.yaml", "-o", tmp_path / "out")[0] == 0
-    code, _, err = evalkit("run", tmp_path / "eval.yaml", "-o", tmp_path / "out")
-    assert (code, "evalkit score" in err) == (2, True)
+    assert evalkit("run", tmp_path / "eval.yaml", "-o", tmp_path / "out")[0] == 3
+    code, _, err = evalkit("run", tmp_path / "eval.yaml", "-o", tmp_path / "out", "--limit", "3")
+    assert (code, "cannot be said of predictions" in err) == (2, True)
     assert evalkit("score", "-o", tmp_path / "out")[0] == 2
 
 

@@ -99,6 +99,18 @@ def command(
         )
     specification = specifications[0] if specifications else None
     loaded = _load(specification, overrides=said, gates=further)
+    provenance = collect_provenance(
+        command=words, specification=specification, base=loaded.base, directory=output, started=started
+    )
+    if loaded.spec.data.source == PREDICTIONS:
+        terms = Terms((), loaded.spec.compare, allow_same_model=allow_same_model, strict=strict)
+        ended = _score(
+            loaded, output, terms, provenance,
+            limit=limit, expect=expect, shard=shard, as_json=as_json, quiet=quiet,
+        )  # fmt: skip
+        if write_spec is not None:
+            write_specification(loaded, write_spec)
+        return ended
     part, expected, imported = _shard(shard, ci), None, frozenset(sys.modules)
     forget()
     baseline = named_baseline(loaded)
@@ -122,13 +134,7 @@ def command(
             directory,
             Terms(gates, loaded.spec.compare, allow_same_model=allow_same_model, strict=strict),
             baseline,
-            collect_provenance(
-                command=words,
-                specification=specification,
-                base=loaded.base,
-                directory=output,
-                started=started,
-            ),
+            provenance,
             quiet=quiet,
             pictures=sys.stderr is not None and sys.stderr.isatty(),
             resume=resume,
@@ -154,11 +160,21 @@ def command(
 def _load(path: Path | None, *, overrides: Sequence[Override], gates: Sequence[dict[str, Any]]) -> Loaded:
     loaded = load_specification(path, overrides=overrides, gates=gates)
     name_run(loaded.spec.name)
-    if loaded.spec.data.source == PREDICTIONS:
-        raise loaded.source.error(
-            ("data", "source"), "predictions are there already", hint="Say evalkit score"
-        )
     return loaded
+
+
+def _score(loaded: Loaded, output: Path, terms: Terms, provenance: dict[str, Any], **rest: Any) -> Ended:
+    """Score predictions that are there already, as ``evalkit score`` does."""
+    from evalkit.cli.score import score  # noqa: PLC0415 - arrow, not for --help
+
+    for flag, value in (
+        ("--limit", rest.pop("limit")),
+        ("--expect", rest.pop("expect")),
+        ("--shard", rest.pop("shard")),
+    ):
+        if value is not None:
+            raise SpecificationError(f"{flag}: cannot be said of predictions that are there already")
+    return score(loaded, output, terms, provenance, **rest)
 
 
 def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from evalkit.gates import Terms, plan_gates
 from evalkit.picking import pick
 from evalkit.provenance import collect_provenance
 from evalkit.rundir import LEDGER, RunDirectory, open_run_directory
-from evalkit.scoring import OpenedTable, Scored, open_scores, own_run, score_table
+from evalkit.scoring import OpenedTable, OwnRun, Scored, open_scores, own_run, score_table
 from evalkit.spec import PREDICTIONS, Loaded, Override, load_specification
 from evalkit.verdict import Verdict
 
@@ -87,19 +87,44 @@ def command(
     name_run(loaded.spec.name)
     if loaded.spec.data.source != PREDICTIONS:
         raise loaded.source.error(("data", "source"), f"must be {PREDICTIONS}", hint="Say evalkit run")
+    provenance = collect_provenance(
+        command=words, specification=specification, base=loaded.base, directory=output, started=started
+    )
+    terms = Terms((), loaded.spec.compare, allow_same_model=allow_same_model, strict=strict)
+    ended = score(loaded, output, terms, provenance, own=own, as_json=as_json, quiet=quiet)
+    if write_spec is not None:
+        write_specification(loaded, write_spec)
+    return ended
+
+
+def score(
+    loaded: Loaded,
+    output: Path,
+    terms: Terms,
+    provenance: dict[str, Any],
+    *,
+    own: OwnRun | None = None,
+    as_json: bool,
+    quiet: bool,
+) -> Ended:
+    """Score the table of a specification, judge it, and write its documents.
+
+    Args:
+        loaded: The specification.
+        output: The folder of the run.
+        terms: How it is judged; the gates are the specification's.
+        provenance: Facts about machine and command.
+        own: The run that the table belongs to, if it is evalkit's own.
+        as_json, quiet: How to print.
+    """
     baseline = named_baseline(loaded)
     with open_run_directory(output) as directory:
         opened = open_scores(loaded, own)
-        terms = Terms(_planned(opened), loaded.spec.compare, allow_same_model=allow_same_model, strict=strict)
-        provenance = collect_provenance(
-            command=words, specification=specification, base=loaded.base, directory=output, started=started
-        )
+        terms = replace(terms, planned=_planned(opened))
         if not quiet:
             tell(_columns(opened))
         scored = _score(opened, directory, provenance, quiet=quiet)
         judgement = publish_evaluation(directory, scored, terms, baseline, partial(_gallery, loaded, scored))
-    if write_spec is not None:
-        write_specification(loaded, write_spec)
     code = announce(scored.result, judgement, output, as_json=as_json, quiet=quiet)
     ended = Ended(code, error=judgement.error)
     run = judged_run(scored.result, judgement, ended=ended, directory=output, source=loaded.source)
