@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from torch.distributed.rendezvous import rendezvous
 from evalkit.errors import InvalidRunError, reason_of
 from evalkit.ranks.board import Board
 from evalkit.ranks.token import N_BYTES
+
+# The store outlives a run: what a second one of the same processes says goes under another name.
+_TURNS = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,10 @@ def joined(place: Place, *, timeout: float) -> Iterator[World]:
     patience = timedelta(seconds=timeout)
     with _answered(f"rank {place.rank} did not find the other {place.size - 1} ranks"):
         store, rank, size = next(iter(rendezvous("env://", timeout=patience)))
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=patience)
+        own = PrefixStore(f"evalkit/{next(_TURNS)}", store)
+        dist.init_process_group("gloo", store=own, rank=rank, world_size=size, timeout=patience)
     try:
-        yield World(place, Board(PrefixStore("evalkit", store), place.rank, place.size))
+        yield World(place, Board(PrefixStore("board", own), place.rank, place.size))
     finally:
         with suppress(RuntimeError):
             dist.destroy_process_group()

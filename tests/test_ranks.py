@@ -1,0 +1,247 @@
+"""Ranks of torchrun: the single run's document; who fails or dies is named, and nothing that was done is lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given
+from hypothesis import strategies as st
+from passes import measured, setup_of, source_of
+from test_merge import same
+from toys import Project
+
+from evalkit import errors
+from evalkit.cli import hand as hands
+from evalkit.cli.hand import Hand
+from evalkit.cli.ranks import Signal, noting_sigterm, place_here
+from evalkit.concluding import conclude
+from evalkit.counts import ConfusionCounts
+from evalkit.errors import EvalkitError, InvalidRunError, SpecificationError
+from evalkit.integrity import IntegrityLog
+from evalkit.parts.rows import read_parts
+from evalkit.ranks import Board, Place, Report, Signs, Tally, World
+from evalkit.ranks import error_of, holds_token, words_of, write_token
+from evalkit.work import Share, Work, cut
+
+TESTS = Path(__file__).parent
+LENGTHS = (1, 7, 50)
+# What a rank does at its second batch, where a file asks it to.
+FALLING = """
+import os
+import signal
+from pathlib import Path
+
+import torch
+from torch import nn
+
+FOLDER, RANK = Path(__file__).parent, os.environ.get("RANK")
+
+class Net(nn.Module):
+    def __init__(self, n_in=4, n_out=3):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(n_in, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(8, n_out)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > 1 and (FOLDER / f"raise-{RANK}").exists():
+            raise ValueError("the cable came off")
+        if self.calls > 1 and (FOLDER / f"kill-{RANK}").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.head(self.body(x))
+
+def build(**args):
+    return Net(**args)
+"""
+
+
+def torchrun(world, *words):
+    """Start ranks on this machine alone; gives the exit code and what was printed."""
+    env = {**os.environ, "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"),
+        *("--nproc-per-node", world, *words),
+    ]
+    return subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, env=env, timeout=120, check=False
+    )
+
+
+def toy(folder, n=50):
+    """A project whose batches have four samples."""
+    project = Project(folder, n_samples=n)
+    project.write_model(FALLING)
+    project.write_spec(run__batch_size=4)
+    return project
+
+
+def with_older(folder):
+    """The same with a baseline beside, ids, attributes, and samples that occur twice."""
+    project = toy(folder)
+    project.x[7] = project.x[41]
+    project.write_data(id=np.array([f"s{i}" for i in range(50)]), site=np.arange(50) % 3)
+    project.save({**project.model.state_dict(), "head.bias": torch.zeros(3)}, "old.pt")
+    gates = [{"metric": "accuracy", "max_drop": 0.9}, {"metric": "accuracy", "min": 0.99}]
+    project.write_spec(
+        run__batch_size=4, baseline={"checkpoint": "old.pt"}, gates=gates, data__slices=["site"]
+    )
+    return project
+
+
+def all_cases(world, folder, cases):
+    """Run the cases in one start of torchrun; gives (exit code, stdout, stderr) by name and rank."""
+    path = folder / f"cases-{world}"
+    path.write_text(json.dumps({name: [str(word) for word in words] for name, words in cases.items()}))
+    done = torchrun(world, TESTS / "ranked.py", path)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for rank in range(world):
+        codes = json.loads(Path(f"{path}.{rank}").read_text())
+        for name, code in codes.items():
+            printed = [Path(f"{path}.{name}.{rank}.{kind}").read_text() for kind in ("out", "err")]
+            found[name, rank] = (code, *printed)
+    return found
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory):
+    """Projects, and what a single process makes of them."""
+    from evalkit.cli import main
+
+    folder = tmp_path_factory.mktemp("ranks")
+    found = {f"of {n}": toy(folder / f"of{n}", n) for n in LENGTHS}
+    found |= {"older": with_older(folder / "older"), "nothing": toy(folder / "nothing", 0)}
+    for name, project in found.items():
+        code = main(["run", str(project.path / "eval.yaml"), "-o", str(project.path / "whole"), "--quiet"])
+        assert code == {"older": 3, "nothing": 4}.get(name, 0)
+    return found
+
+
+def alike(project, out):
+    """Law 4, for every document that holds numbers."""
+    whole = project.path / "whole"
+    assert same(whole, out)
+    if (whole / "baseline-result.json").exists():
+        name = "baseline-predictions.parquet"
+        assert (whole / name).read_bytes() == (out / name).read_bytes()
+        checks = [json.loads((one / "verdict.json").read_text())["checks"] for one in (whole, out)]
+        assert checks[0] == checks[1]
+    left = {path.name for path in out.iterdir()} ^ {path.name for path in whole.iterdir()}
+    assert not left
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A run of two ranks of which one was killed, started as a user does."""
+    project = toy(tmp_path_factory.mktemp("killed") / "project")
+    spec, out = project.path / "eval.yaml", project.path / "out"
+    (project.path / "kill-1").touch()
+    done = torchrun(2, "-m", "evalkit", "run", spec, "-o", out)
+    (project.path / "kill-1").unlink()
+    return project, done, out
+
+
+def test_a_rank_that_is_killed(killed, evalkit):
+    """Rank 0 names it and writes an invalid run; what it did itself is kept."""
+    _, done, out = killed
+    assert done.returncode == 1  # torchrun's, whatever ours is
+    assert (
+        "evalkit: error[invalid-run]: rank 1 is missing: its process has ended without a word" in done.stderr
+    )
+    assert "exit code 5, of which torchrun makes 1" in done.stderr
+    assert evalkit("gate", out)[0] == 5
+    document = json.loads((out / "result.json").read_text())
+    assert (document["valid"], document["run"]["world_size"]) == (False, 2)
+    assert len(list((out / "parts").iterdir())) >= 1
+    assert not json.loads((out / "run.json").read_text())["complete"]
+
+
+def test_going_on_alone(killed, evalkit, tmp_path):
+    """What a rank did is not done again by a single process."""
+    project, _, out = killed
+    shutil.copytree(out, tmp_path / "out")
+    spec = project.path / "eval.yaml"
+    n_done = sum(int(part.name[19:27]) - int(part.name[10:18]) for part in (out / "parts").iterdir())
+    assert 0 < n_done <= 7
+    assert evalkit("run", spec, "-o", project.path / "whole")[0] == 0
+    code, _, err = evalkit("run", spec, "--resume", "-o", tmp_path / "out")
+    assert (code, "begins anew" in err) == (0, False), err
+    alike(project, tmp_path / "out")
+    assert "world_size" not in json.loads((tmp_path / "out/result.json").read_text())["run"]
+
+
+def test_two_ranks(projects, tmp_path):
+    """One sample and no batch for the second rank, a short last batch, many; then nothing to do."""
+    cases = {
+        name: ("run", project.path / "eval.yaml", "-o", tmp_path / name) for name, project in projects.items()
+    }
+    cases["again"] = cases["of 50"]
+    cases["shard"] = (*cases["of 50"], "--shard", "1/2")
+    found = all_cases(2, tmp_path, cases)
+    for name, project in projects.items():
+        code, printed, err = found[name, 0]
+        assert code == {"older": 3, "nothing": 4}.get(name, 0), err
+        if name != "nothing":
+            alike(project, tmp_path / name)
+            assert json.loads((tmp_path / name / "result.json").read_text())["run"]["world_size"] == 2
+            assert "samples, 3 classes" in printed
+            assert found[name, 1] == (0, "", "")
+    assert found["nothing", 0][2].count("holds no samples") == 1
+    assert found["nothing", 1] == (4, "", "")
+    assert "nothing changed" in found["again", 0][2]
+    assert found["again", 1] == (0, "", "")
+    assert "of which torchrun makes 1" in found["older", 0][2]
+    assert found["shard", 0][0] == found["shard", 1][0] == 2
+    assert (found["shard", 0][2].count("the batches among them"), found["shard", 1][2]) == (1, "")
+
+
+def test_four_ranks(projects, killed, tmp_path):
+    """The same; going on with what two left; a rank that raises; a folder that one does not see."""
+    names = [name for name in projects if name.startswith("of")]
+    cases = {name: ("run", projects[name].path / "eval.yaml", "-o", tmp_path / name) for name in names}
+    shutil.copytree(killed[2], tmp_path / "resumed")
+    cases["resumed"] = ("run", killed[0].path / "eval.yaml", "--resume", "-o", tmp_path / "resumed")
+    raising = toy(tmp_path / "raising")
+    (raising.path / "raise-2").touch()
+    cases["raised"] = ("run", raising.path / "eval.yaml", "-o", tmp_path / "raised")
+    cases["apart"] = ("run", raising.path / "eval.yaml", "-o", str(tmp_path / "apart-{rank}"))
+    found = all_cases(4, tmp_path, cases)
+    for name in names:
+        assert [found[name, rank][0] for rank in range(4)] == [0] * 4, found[name, 0][2]
+        alike(projects[name], tmp_path / name)
+    check_resumed(killed[0], found["resumed", 0], tmp_path / "resumed")
+    check_raised([found["raised", rank] for rank in range(4)], tmp_path / "raised")
+    assert [found["apart", rank][0] for rank in range(4)] == [6, 5, 5, 5]
+    words = "the run folder is not shared between the nodes: ranks 1, 2, 3 do not see"
+    assert words in found["apart", 0][2]
+    assert [found["apart", rank][1:] for rank in (1, 2, 3)] == [("", "")] * 3
+    assert not list(tmp_path.glob("apart-*"))
+
+
+def check_resumed(project, ended, out):
+    code, _, err = ended
+    assert (code, "begins anew" in err) == (0, False), err
+    alike(project, out)
+
+
+def check_raised(ended, out):
+    """Said once, by rank 0, of the rank that failed; what was done stays."""
+    assert [code for code, _, _ in ended] == [5] * 4
+    words = "error[invalid-run]: rank 2: the model raised on batch"
+    assert words in ended[0][2]
+    assert "ValueError: the cable came off" in ended[0][2]
+    assert [printed for _, *printed in ended[1:]] == [["", ""]] * 3
+    document = json.loads((out / "result.json").read_text())
+    rows = {row["check"]: row["status"] for row in document["integrity"]}
+    assert (document["valid"], rows["forward"]) == (False, "fail")
+    assert (out / "parts").is_dir()
