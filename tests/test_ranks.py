@@ -23,14 +23,24 @@ from evalkit import errors
 from evalkit.cli import hand as hands
 from evalkit.cli.hand import Hand
 from evalkit.cli.ranks import Signal, noting_sigterm, place_here
-from evalkit.concluding import conclude
 from evalkit.counts import ConfusionCounts
 from evalkit.errors import EvalkitError, InvalidRunError, SpecificationError
-from evalkit.integrity import IntegrityLog
+from evalkit.inference import pick_device
+from evalkit.parts import CANDIDATE, PartFile
 from evalkit.parts.rows import read_parts
-from evalkit.ranks import Board, Place, Report, Signs, Tally, World
-from evalkit.ranks import error_of, holds_token, words_of, write_token
-from evalkit.work import Share, Work, cut
+from evalkit.ranks import (
+    Board,
+    Place,
+    Report,
+    Signs,
+    Tally,
+    World,
+    error_of,
+    holds_token,
+    words_of,
+    write_token,
+)
+from evalkit.work import Share, Work
 
 TESTS = Path(__file__).parent
 LENGTHS = (1, 7, 50)
@@ -144,6 +154,7 @@ def alike(project, out):
 def killed(tmp_path_factory):
     """A run of two ranks of which one was killed, started as a user does."""
     project = toy(tmp_path_factory.mktemp("killed") / "project")
+    project.write_spec(run__batch_size=4, gates=[{"metric": "accuracy", "min": 0.0}])
     spec, out = project.path / "eval.yaml", project.path / "out"
     (project.path / "kill-1").touch()
     done = torchrun(2, "-m", "evalkit", "run", spec, "-o", out)
@@ -245,3 +256,210 @@ def check_raised(ended, out):
     rows = {row["check"]: row["status"] for row in document["integrity"]}
     assert (document["valid"], rows["forward"]) == (False, "fail")
     assert (out / "parts").is_dir()
+
+
+@given(st.integers(0, 200), st.integers(1, 9), st.sets(st.integers(0, 60)))
+def test_ranks_have_everything_once(n, size, kept):
+    """Whatever is done already: neighbours of what is missing, in order, none with more than one more."""
+    work = Work(Path(), Path(), Share(n, 4), [part(position) for position in kept])
+    shares = [replace(work, rank=rank, n_ranks=size).to_do for rank in range(size)]
+    assert [position for share in shares for position in share] == work.to_do
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert [replace(work, rank=rank).is_first for rank in range(size)] == [True] + [False] * (size - 1)
+
+
+def part(position):
+    return PartFile(Path(), CANDIDATE, position, position + 1, "")
+
+
+class Clock:
+    """Says what it is set to."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class TestSigns:
+    """Who is lost: by its process, or by its silence."""
+
+    def of(self, gone=()):
+        store, clock = dist.HashStore(), Clock()
+        boards = [Board(store, rank, 3) for rank in range(3)]
+        for rank in (1, 2):
+            boards[rank].come(["host", 1, rank])
+        signs = Signs(boards[0], timeout=10, clock=clock, gone=lambda process: process[2] in gone)
+        assert signs.lost([1, 2]) == dict.fromkeys(gone, "its process has ended without a word")
+        return boards, signs, clock
+
+    def test_a_process_that_is_gone(self):
+        """At once; unless it had reported before it ended."""
+        boards, signs, _ = self.of(gone=[2])
+        boards[2].report(Report())
+        assert signs.lost([1, 2]) == {}
+
+    def test_a_rank_that_is_slow(self):
+        """It may take any time, as long as it gives signs."""
+        boards, signs, clock = self.of()
+        for _ in range(5):
+            clock.now += 9
+            boards[1].beat(3)
+            boards[2].beat(0)  # it waits, with nothing left
+            assert signs.lost([1, 2]) == {}
+
+    def test_a_rank_that_hangs(self):
+        """Silent for as long as is allowed."""
+        boards, signs, clock = self.of()
+        clock.now = 9
+        boards[1].beat(3)
+        assert signs.lost([1, 2]) == {}
+        clock.now = 10
+        assert signs.lost([1, 2]) == {2: "it gave no sign for 10 s"}
+
+
+@pytest.mark.parametrize(
+    "kind", [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, EvalkitError)]
+)
+def test_errors_go_over_the_board(kind):
+    """Every kind keeps its slug, code, hint and check, and names the rank; also where its words are odd."""
+    words = {"check": "forward"} if kind is InvalidRunError else {}
+    error = kind("it\ud800 fell\n::error::", hint="Stand up", **words)
+    boards = [Board(dist.HashStore(), 1, 2)] * 2
+    boards[0].report(Report(failures={CANDIDATE: words_of(error)}))
+    found = error_of(1, boards[1].reported(1).failures[CANDIDATE])
+    assert type(found) is kind
+    assert str(found) == "rank 1: it\ud800 fell\n::error::. Stand up"
+    assert getattr(found, "check", None) == words.get("check")
+
+
+def test_a_store_that_is_gone():
+    """The machine that held it went down: an invalid run, not a bug."""
+
+    class Gone:
+        def check(self, keys):
+            raise dist.DistNetworkError("Broken pipe")
+
+    with pytest.raises(InvalidRunError, match="cannot be reached: DistNetworkError: Broken pipe"):
+        Board(Gone(), 0, 2).planned()
+
+
+def test_the_token_of_another_folder(tmp_path):
+    """An earlier token, none, and a folder that is not there."""
+    token = write_token(tmp_path)
+    assert holds_token(tmp_path, token)
+    assert not holds_token(tmp_path, write_token(tmp_path)[::-1])
+    assert not holds_token(tmp_path, token)
+    assert not holds_token(tmp_path / "none", token)
+
+
+HERE = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({}, Place(1, 4, 1)),
+        ({"WORLD_SIZE": "1", "RANK": "0"}, None),
+        ({"MASTER_ADDR": ""}, None),
+        ({"LOCAL_RANK": ""}, None),
+        ({"RANK": "4"}, SpecificationError),
+        ({"RANK": "-1"}, SpecificationError),
+        ({"WORLD_SIZE": "many"}, SpecificationError),
+        ({"LOCAL_RANK": "\u0663"}, SpecificationError),
+    ],
+)
+def test_where_this_process_is(change, place, monkeypatch):
+    """All of torchrun's variables, or it is alone; what is no rank is refused."""
+    for name, text in {**HERE, **change}.items():
+        monkeypatch.setenv(name, text)
+    if place is SpecificationError:
+        with pytest.raises(SpecificationError, match="is no rank of torchrun's"):
+            place_here()
+    else:
+        assert place_here() == place
+
+
+def test_counts_that_are_not_those_of_the_parts(tmp_path):
+    """The sum over ranks is an integrity check: one sample otherwise, and there is no number."""
+    run = measured(setup_of(source_of(30)), tmp_path)
+    tally = Tally({CANDIDATE: ("multiclass", 3)})
+    tally.take_parts(CANDIDATE, read_parts(run.parts))
+    vector = tally.vector()
+    run.counted = tally.split(vector)[CANDIDATE]
+    assert run.evaluation({}).result.valid
+    vector[np.flatnonzero(vector)[0]] -= 1
+    run.counted = tally.split(vector)[CANDIDATE]
+    found = run.evaluation({})
+    assert (found.failure.check, found.result.valid) == ("seen_once", False)
+
+
+def test_counts_of_several_streams():
+    """One vector for all, and back."""
+    tally = Tally({"candidate": ("multiclass", 3), "baseline": ("multilabel", 2)})
+    assert tally.vector().tolist() == [0] * 17
+    found = tally.split(np.arange(17))
+    assert found["candidate"] == ConfusionCounts(np.arange(9).reshape(3, 3))
+    assert found["baseline"] == ConfusionCounts(np.arange(9, 17).reshape(2, 2, 2))
+
+
+def hand_of(store, *, rank=0, sent=None):
+    clock = Clock()
+    world = World(Place(rank, 2, rank), Board(store, rank, 2))
+    return Hand(world, sent or Signal(), timeout=10, clock=clock, pause=lambda seconds: None), clock
+
+
+def test_what_a_rank_hears():
+    """A stop that another one asked for, at its next look; and SIGTERM at once."""
+    store = dist.HashStore()
+    (mine, clock), other = hand_of(store), Board(store, 1, 2)
+    shown = []
+    update = mine.watching(lambda done, total: shown.append((done, total)))
+    other.beat(6)
+    update(14, 20)  # of ten samples that are ours four are done, of the other's ten four as well
+    assert (shown, mine.stopping()) == ([(8, 20)], False)
+    other.stop()
+    update(15, 20)
+    assert not mine.stopping()
+    clock.now = hands.POLL_SECONDS
+    update(16, 20)
+    assert mine.stopping()
+    signalled, _ = hand_of(dist.HashStore(), sent=Signal(came=True))
+    assert signalled.stopping()
+
+
+def test_sigterm_is_noted():
+    """So that what is done can be written down; then it ends as it would have."""
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append(True))
+    try:
+        with noting_sigterm() as sent:
+            signal.raise_signal(signal.SIGTERM)
+            assert (sent.came, came) == (True, [])
+            sent.end()
+        assert came == [True]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_process_that_has_ended():
+    """Of this machine and this parent; of another one that cannot be told."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    here = hands.process_here()
+    assert hands.is_gone([*here[:2], child.pid])
+    assert not hands.is_gone(here)
+    assert not hands.is_gone(["another", here[1], child.pid])
+
+
+def test_gpus_of_one_machine(monkeypatch):
+    """Each rank has its own where nothing else is said; alone, the specification's word stands."""
+    chosen = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    assert [str(pick_device("auto", local_rank=rank)) for rank in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [str(device) for device in chosen] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert str(pick_device("auto")) == "cuda"
+    assert str(pick_device("cpu", local_rank=1)) == "cpu"

@@ -28,6 +28,8 @@ from evalkit.usercode import import_path
 # How often a folder is looked at again: what another machine wrote may take a moment to be seen.
 N_LOOKS = 40
 _TERMINATED = 143
+# How long a batch may still take once torchrun ends the ranks, which kills after half a minute.
+PATIENCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def follow(place: Place, asked: Asked) -> Ended:
         EvalkitError: Something failed here, and rank 0 could not say so.
         click.exceptions.Exit: Rank 0 says why there is nothing more to do.
     """
-    with noting_sigterm() as sent, joined(place, timeout=asked.timeout) as world:
+    with noting_sigterm(patience=PATIENCE) as sent, joined(place, timeout=asked.timeout) as world:
         hand = Hand(world, sent, timeout=asked.timeout)
         try:
             reduced = _share(hand, asked)

@@ -97,14 +97,20 @@ def captain(place: "Place | None", loaded: Loaded) -> "Iterator[Crew | None]":
 
 
 @contextmanager
-def noting_sigterm() -> Iterator[Signal]:
-    """Note SIGTERM instead of ending at once: what is done is written down first."""
+def noting_sigterm(*, patience: int | None = None) -> Iterator[Signal]:
+    """Note SIGTERM instead of ending at once: what is done is written down first.
+
+    Args:
+        patience: Seconds after which the process ends all the same, where it hangs.
+    """
     sent, owner = Signal(), os.getpid()
 
     def note(*_: object) -> None:
         if os.getpid() != owner:  # a loader worker that was forked: it has nothing to close
             os._exit(128 + signal.SIGTERM)
         sent.came = True
+        if patience is not None and os.name != "nt":
+            signal.alarm(patience)
 
     with suppress(ValueError):  # not in the main thread: signals are not ours to take
         sent.previous = signal.signal(signal.SIGTERM, note)
@@ -116,5 +122,5 @@ def tell_code(place: "Place | None", code: ExitCode, directory: "Path") -> None:
     if place is not None and code is not ExitCode.OK:
         tell(
             f"exit code {int(code)}, of which torchrun makes 1: the verdict is in "
-            f"{directory / 'verdict.json'}, and evalkit gate {directory} gives the code"
+            f"{directory / 'verdict.json'}, and of gates evalkit gate {directory} gives the code"
         )
