@@ -15,17 +15,20 @@ import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
-from passes import measured, setup_of, source_of
+from passes import document, measured, setup_of, source_of
 from test_merge import same
 from toys import Project
 
 from evalkit import errors
 from evalkit.cli import hand as hands
 from evalkit.cli.hand import Hand
+from evalkit.cli.job import is_answered
 from evalkit.cli.ranks import Signal, noting_sigterm, place_here
 from evalkit.counts import ConfusionCounts
 from evalkit.errors import EvalkitError, InvalidRunError, SpecificationError
 from evalkit.inference import pick_device
+from evalkit.integrity import IntegrityLog
+from evalkit.measure import Candidate, measure, share_of
 from evalkit.parts import CANDIDATE, PartFile
 from evalkit.parts.rows import read_parts
 from evalkit.ranks import (
@@ -34,12 +37,12 @@ from evalkit.ranks import (
     Report,
     Signs,
     Tally,
-    World,
     error_of,
     holds_token,
     words_of,
     write_token,
 )
+from evalkit.ranks.world import World
 from evalkit.work import Share, Work
 
 TESTS = Path(__file__).parent
@@ -463,3 +466,27 @@ def test_gpus_of_one_machine(monkeypatch):
     assert [str(device) for device in chosen] == ["cuda:0", "cuda:1", "cuda:0"]
     assert str(pick_device("auto")) == "cuda"
     assert str(pick_device("cpu", local_rank=1)) == "cpu"
+
+
+def passed(setup, folder, *, done=(), **words):
+    """Run what is left of a pass, as one of two ranks or alone."""
+    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    share = share_of(setup)
+    work = Work(folder / "parts", folder / "table.parquet", share, done, **words)
+    log = IntegrityLog()
+    (run,) = measure([Candidate(setup, log, work)], clock=lambda: 0.0, progress=lambda done, total: None)
+    return run
+
+
+def test_only_the_later_half_was_done(tmp_path):
+    """Rank 0 was killed: whoever goes on asks about the first samples again, as an unbroken run does."""
+    setup = setup_of(source_of(30))
+    whole = document(measured(setup, tmp_path / "whole").evaluation({}).result)
+    later = passed(setup, tmp_path, rank=1, n_ranks=2).parts
+    assert [(one.first, one.stop) for one in later] == [(4, 8)]
+    share = share_of(setup)
+    assert not is_answered(share, later)
+    run = passed(setup, tmp_path, done=later, answered=is_answered(share, later))
+    assert document(run.evaluation({}).result) == whole
+    assert is_answered(share, run.parts)
+    assert is_answered(share, [one for one in run.parts if one.first == 0])

@@ -18,7 +18,8 @@ from evalkit.errors import DataError, EvalkitError, ExitCode, reason_of
 from evalkit.opening import Opened
 from evalkit.parts import CANDIDATE
 from evalkit.parts.rows import named_parts
-from evalkit.ranks import Place, Report, holds_token, joined, words_of
+from evalkit.ranks import Place, Report, holds_token, words_of
+from evalkit.ranks.world import joined
 from evalkit.rundir import PARTS, RunDirectory
 from evalkit.runfile import RunFile
 from evalkit.running import Run

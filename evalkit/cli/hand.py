@@ -5,11 +5,14 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.cli.ranks import Signal
-from evalkit.ranks import Board, Signs, Tally, World
+from evalkit.ranks import Board, Signs, Tally
 from evalkit.work import Work
+
+if TYPE_CHECKING:
+    from evalkit.ranks.world import World
 
 POLL_SECONDS, WAIT_SECONDS = 1.0, 0.1
 Progress = Callable[[int, int], None]
@@ -26,7 +29,7 @@ class Hand:
 
     def __init__(
         self,
-        world: World,
+        world: "World",
         sent: Signal,
         *,
         timeout: float,

@@ -107,7 +107,7 @@ def measure_job(
         if leads and done and setup.source.identity() is None:
             tell("reading the samples of the finished parts again: only that tells whether they are the same")
             check_read_again(setup, job.share, done, progress if hand is None else hand.alive(progress))
-        answered, models = leads and _answered(job.share, done), []
+        answered, models = leads and is_answered(job.share, done), []
         for stream, one in job.setups.items():
             work = Work(
                 made.folder, directory.temporary(LEDGER), job.share, made.done.get(stream, ()), stream,
@@ -130,7 +130,7 @@ def _nothing() -> None:
     """Leave run.json to rank 0."""
 
 
-def _answered(share: Share, done: Sequence[PartFile]) -> bool:
+def is_answered(share: Share, done: Sequence[PartFile]) -> bool:
     """Return whether the first samples that can be read are in a part: one before all that is still to do."""
     kept = {position for part in done for position in range(part.first, part.stop)}
     to_do = next((position for position in share.batches if position not in kept), share.batches.stop)

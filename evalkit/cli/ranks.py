@@ -77,7 +77,7 @@ def captain(place: "Place | None", loaded: Loaded) -> "Iterator[Crew | None]":
         return
     from evalkit.cli.crew import Crew  # noqa: PLC0415 - torch
     from evalkit.cli.hand import Hand  # noqa: PLC0415
-    from evalkit.ranks import joined  # noqa: PLC0415
+    from evalkit.ranks.world import joined  # noqa: PLC0415
 
     timeout = loaded.spec.run.rank_timeout
     with noting_sigterm() as sent, joined(place, timeout=timeout) as world:

@@ -18,24 +18,11 @@ from torch.distributed.rendezvous import rendezvous
 
 from evalkit.errors import InvalidRunError, reason_of
 from evalkit.ranks.board import Board
+from evalkit.ranks.place import Place
 from evalkit.ranks.token import N_BYTES
 
 # The store outlives a run: what a second one of the same processes says goes under another name.
 _TURNS = count()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which process of how many this one is.
-
-    Attributes:
-        rank, size: From 0, of how many.
-        local_rank: On this machine, from 0: which of its GPUs.
-    """
-
-    rank: int
-    size: int
-    local_rank: int
 
 
 @dataclass(frozen=True, slots=True)
