@@ -72,7 +72,7 @@ def read_shards(paths: Sequence[Path]) -> list[Shard]:
 def _check_siblings(shards: Sequence[Shard], known: RunFile) -> None:
     """Raise ChangedError where shards differ; what only some imported must agree among these, too."""
     for shard in shards:
-        known.check_sibling(shard.run, str(shard.path))
+        known.check_sibling(shard.run, f"{shard.path}:")
         code, packages = (
             {**getattr(shard.run, name), **getattr(known, name)} for name in ("code", "packages")
         )

@@ -111,6 +111,29 @@ def with_older(folder):
     return project
 
 
+TORN = """
+import numpy as np
+
+class Samples:
+    classes = ["class 0", "class 1", "class 2"]
+
+    def __len__(self):
+        return 50
+
+    def __getitem__(self, i):
+        if i in (3, 40):
+            raise OSError("torn")
+        return np.full(4, i, np.float32), i % 3
+"""
+
+
+def torn(folder):
+    """A specification over samples of which each of two ranks cannot read one."""
+    project = toy(folder)
+    (project.path / "samples.py").write_text(TORN)
+    return project.write_spec(run__batch_size=4, data={"source": "factory", "path": "samples:Samples"})
+
+
 def all_cases(world, folder, cases):
     """Run the cases in one start of torchrun; gives (exit code, stdout, stderr) by name and rank."""
     path = folder / f"cases-{world}"
@@ -201,6 +224,8 @@ def test_two_ranks(projects, tmp_path):
     }
     cases["again"] = cases["of 50"]
     cases["shard"] = (*cases["of 50"], "--shard", "1/2")
+    cases["unlike"] = (*cases["of 50"], "--set", "run.batch_size=1{rank}", "--force")
+    cases["torn"] = ("run", torn(tmp_path / "torn"), "-o", tmp_path / "out")
     found = all_cases(2, tmp_path, cases)
     for name, project in projects.items():
         code, printed, err = found[name, 0]
@@ -215,6 +240,18 @@ def test_two_ranks(projects, tmp_path):
     assert "nothing changed" in found["again", 0][2]
     assert found["again", 1] == (0, "", "")
     assert "of which torchrun makes 1" in found["older", 0][2]
+    assert [found["unlike", rank][0] for rank in (0, 1)] == [4, 4]
+    assert (
+        "error[changed]: rank 1: its run differs from rank 0's in the batch size (10, now 11)"
+        in found["unlike", 0][2]
+    )
+    assert (found["torn", 0][0], found["torn", 1][1:]) == (4, ("", ""))
+    for sample in (
+        "error[data]: rank 1: 1 of 50 cannot be read (sample 40",
+        "1 of 50 cannot be read (sample 3:",
+    ):
+        assert sample in found["torn", 0][2]
+    assert not (tmp_path / "out").exists()
     assert found["shard", 0][0] == found["shard", 1][0] == 2
     assert (found["shard", 0][2].count("the batches among them"), found["shard", 1][2]) == (1, "")
 

@@ -100,7 +100,7 @@ def _share(hand: Hand, asked: Asked) -> bool:
             return True
         hand.count(kinds_of(job))
         runs = measure_job(
-            job, _attempt(hand, job, asked.output, plan), RunDirectory(asked.output), quiet=True, hand=hand
+            job, _attempt(job, asked.output, plan), RunDirectory(asked.output), quiet=True, hand=hand
         )
     _report(hand, job, runs)
     if not _awaited(hand, lambda: hand.board.going or None):
@@ -119,10 +119,10 @@ def _look_for_token(hand: Hand, folder: Path) -> None:
     hand.world.without(has=found)
 
 
-def _attempt(hand: Hand, job: Job, output: Path, plan: Mapping[str, Any]) -> Attempt:
+def _attempt(job: Job, output: Path, plan: Mapping[str, Any]) -> Attempt:
     """Join the run that rank 0 began; ChangedError where this rank has other things in hand."""
     known, now = RunFile.read_from(output), job.run_file(None)
-    known.check_sibling(now, f"rank {hand.board.rank}", first="rank 0")
+    known.check_sibling(now, "its run", first="rank 0's")
     folder = output / PARTS
     done = {
         stream: named_parts(folder / Path(name).name for name in names)
