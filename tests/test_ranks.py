@@ -71,6 +71,8 @@ class Net(nn.Module):
             raise ValueError("the cable came off")
         if self.calls > 1 and (FOLDER / f"kill-{RANK}").exists():
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.calls > 1 and (FOLDER / "terminate").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
         return self.head(self.body(x))
 
 def build(**args):
@@ -257,7 +259,7 @@ def test_two_ranks(projects, tmp_path):
 
 
 def test_four_ranks(projects, killed, tmp_path):
-    """The same; going on with what two left; a rank that raises; a folder that one does not see."""
+    """The same; going on with what two left; a rank that raises, all are stopped; a folder that some do not see."""
     names = [name for name in projects if name.startswith("of")]
     cases = {name: ("run", projects[name].path / "eval.yaml", "-o", tmp_path / name) for name in names}
     shutil.copytree(killed[2], tmp_path / "resumed")
@@ -265,6 +267,9 @@ def test_four_ranks(projects, killed, tmp_path):
     raising = toy(tmp_path / "raising")
     (raising.path / "raise-2").touch()
     cases["raised"] = ("run", raising.path / "eval.yaml", "-o", tmp_path / "raised")
+    stopping = toy(tmp_path / "stopping")
+    (stopping.path / "terminate").touch()
+    cases["stopped"] = ("run", stopping.path / "eval.yaml", "-o", tmp_path / "stopped")
     cases["apart"] = ("run", raising.path / "eval.yaml", "-o", str(tmp_path / "apart-{rank}"))
     found = all_cases(4, tmp_path, cases)
     for name in names:
@@ -272,6 +277,7 @@ def test_four_ranks(projects, killed, tmp_path):
         alike(projects[name], tmp_path / name)
     check_resumed(killed[0], found["resumed", 0], tmp_path / "resumed")
     check_raised([found["raised", rank] for rank in range(4)], tmp_path / "raised")
+    check_stopped([found["stopped", rank] for rank in range(4)], tmp_path / "stopped")
     assert [found["apart", rank][0] for rank in range(4)] == [6, 5, 5, 5]
     words = "the run folder is not shared between the nodes: ranks 1, 2, 3 do not see"
     assert words in found["apart", 0][2]
@@ -283,6 +289,17 @@ def check_resumed(project, ended, out):
     code, _, err = ended
     assert (code, "begins anew" in err) == (0, False), err
     alike(project, out)
+
+
+def check_stopped(ended, out):
+    """SIGTERM for all, as where torchrun itself is stopped: no verdict, and everything to go on with."""
+    assert ended[0][0] == 143
+    assert {code for code, _, _ in ended[1:]} <= {143, 5}  # 5: others' signals came before its own
+    assert "keeps what was done; the same command with --resume goes on" in ended[0][2]
+    assert "evalkit: terminated: stopped by SIGTERM" in ended[0][2]
+    assert [printed for _, *printed in ended[1:]] == [["", ""]] * 3
+    assert {path.name for path in out.iterdir()} == {"parts", "run.json"}
+    assert len(list((out / "parts").iterdir())) == 4
 
 
 def check_raised(ended, out):

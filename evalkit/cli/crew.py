@@ -88,7 +88,7 @@ class Crew:
             reports = self._board.reports()
             missing = [rank for rank in self._board.others if rank not in reports]
             lost = hand.signs.lost(missing)
-            if lost:
+            if lost or hand.sent.came:
                 self._board.stop()
             if len(lost) == len(missing):
                 return reports, lost

@@ -114,7 +114,11 @@ def noting_sigterm(*, patience: int | None = None) -> Iterator[Signal]:
 
     with suppress(ValueError):  # not in the main thread: signals are not ours to take
         sent.previous = signal.signal(signal.SIGTERM, note)
-    yield sent
+    try:
+        yield sent
+    finally:
+        if patience is not None and os.name != "nt":
+            signal.alarm(0)
 
 
 def tell_code(place: "Place | None", code: ExitCode, directory: "Path") -> None:
