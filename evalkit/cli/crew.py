@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evalkit.attempt import Attempt
 from evalkit.cli.console import complain
-from evalkit.cli.hand import Hand
+from evalkit.cli.hand import GO_ON, Hand
 from evalkit.cli.job import Job, kinds_of, measure_job
 from evalkit.errors import ChangedError, DataError, EvalkitError, InvalidRunError, OutputError, listed
 from evalkit.merging import check_cover
@@ -191,5 +191,5 @@ def _missing(how: Mapping[int, str]) -> InvalidRunError:
     return InvalidRunError(
         listed(words, limit=3),
         check="workers",
-        hint="What was done is kept: --resume goes on, with any number of ranks",
+        hint=GO_ON,
     )

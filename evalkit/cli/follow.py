@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ import click
 
 from evalkit.attempt import Attempt
 from evalkit.cli.ci import Ended
-from evalkit.cli.hand import Hand
+from evalkit.cli.hand import GO_ON, Hand
 from evalkit.cli.job import Job, kinds_of, measure_job, prepare_job
 from evalkit.cli.ranks import noting_sigterm
-from evalkit.errors import DataError, EvalkitError, ExitCode, reason_of
+from evalkit.errors import DataError, EvalkitError, ExitCode, InvalidRunError, reason_of
 from evalkit.opening import Opened
 from evalkit.parts import CANDIDATE
 from evalkit.parts.rows import named_parts
@@ -79,9 +79,10 @@ def follow(place: Place, asked: Asked) -> Ended:
 
 def _fail(hand: Hand, error: EvalkitError) -> None:
     """Tell the others; samples that cannot be read let them look for more of these."""
-    hand.board.report(Report(failures={CANDIDATE: words_of(error)}, stopped=True))
-    if not (isinstance(error, DataError) and hand.n_left == 0):
-        hand.board.stop()
+    with suppress(InvalidRunError):  # nobody can be told
+        hand.board.report(Report(failures={CANDIDATE: words_of(error)}, stopped=True))
+        if not (isinstance(error, DataError) and hand.n_left == 0):
+            hand.board.stop()
 
 
 def _share(hand: Hand, asked: Asked) -> bool:
@@ -151,15 +152,23 @@ def _report(hand: Hand, job: Job, runs: Mapping[str, Run]) -> None:
 
 
 def _awaited(hand: Hand, find: Callable[[], Any]) -> Any:
-    """Wait for word of rank 0; None where it ended, is lost, or this rank is told to end."""
-    while not (hand.sent.came or hand.board.ended or hand.signs.lost([0])):
-        found = find()
-        if found is not None:
+    """Wait for word of rank 0; None where it has ended, or this rank is told to end.
+
+    Raises:
+        InvalidRunError: Rank 0 is lost.
+    """
+    while True:
+        lost = hand.signs.lost([0])
+        found, ended = find(), hand.board.ended
+        if found is not None or ended or hand.sent.came:
             return found
+        if lost:
+            raise InvalidRunError(f"rank 0 is missing: {lost[0]}", check="workers", hint=GO_ON)
         hand.wait()
-    return find()
 
 
 def _told(hand: Hand) -> bool:
     """Wait until rank 0 has said what failed; returns whether it has."""
-    return bool(_awaited(hand, lambda: hand.board.ended or None))
+    with suppress(InvalidRunError):
+        return bool(_awaited(hand, lambda: hand.board.ended or None))
+    return False

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evalkit.ranks.world import World
 
 POLL_SECONDS, WAIT_SECONDS = 1.0, 0.1
+GO_ON = "What was done is kept: --resume goes on, with any number of ranks"
 Progress = Callable[[int, int], None]
 
 
