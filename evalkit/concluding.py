@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.binned import ClassBins
+from evalkit.counts import ConfusionCounts
 from evalkit.describing import Description, document, record_warnings
 from evalkit.errors import DataError, InvalidRunError, listed
 from evalkit.findings import find
@@ -44,6 +45,7 @@ def conclude(
     provenance: dict[str, Any],
     observed: Observed | None = None,
     failure: InvalidRunError | None = None,
+    counted: ConfusionCounts | None = None,
 ) -> Evaluation:
     """Join the parts of a pass and compute its numbers.
 
@@ -55,6 +57,7 @@ def conclude(
         provenance: Facts about machine and command.
         observed: What an invalid run saw before it failed.
         failure: Why the run is invalid.
+        counted: What was counted without the parts, which must hold the very same.
 
     Raises:
         DataError: No sample can be read, or the threshold was chosen on these.
@@ -65,6 +68,7 @@ def conclude(
             raise failure
         joined = join(parts, described.shape, integrity, ledger=ledger)
         _check(described, joined)
+        _check_counted(joined, counted)
     except InvalidRunError as error:
         ledger.unlink(missing_ok=True)
         integrity.record(error.check, "fail", error.message)
@@ -100,6 +104,13 @@ def _check(described: Description, joined: Joined) -> None:
     if not shard and described.chosen_on is not None and described.chosen_on == joined.data.hexdigest():
         raise DataError(
             "the threshold was chosen on these very samples", hint="Choose it on a run over other data"
+        )
+
+
+def _check_counted(joined: Joined, counted: ConfusionCounts | None) -> None:
+    if counted is not None and counted != joined.counts:
+        raise InvalidRunError(
+            "the sum of what the ranks counted is not what their parts hold", check="seen_once"
         )
 
 

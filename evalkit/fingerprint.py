@@ -12,7 +12,7 @@ from evalkit.sources import own_source, packages
 from evalkit.work import Share
 
 # How something is read or shown, not what is measured.
-_FREE = frozenset({"workers", "worker_timeout"})
+_FREE = frozenset({"workers", "worker_timeout", "rank_timeout", "world_size"})
 _MEASURING = ("task", "model", "data")
 
 
@@ -29,7 +29,7 @@ def fingerprint(setup: Setup, share: Share, *, beside: Setup | None = None) -> R
     measuring = {
         **{key: setup.spec.get(key) for key in _MEASURING},
         "run": run,
-        "device": str(setup.device),
+        "device": setup.device.type,  # which one of several is said in `run`, where it was asked for
     }
     hashes = {
         "weights": _digest([setup.weights_sha256, model_digest(setup.model)]),

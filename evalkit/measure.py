@@ -102,7 +102,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
                 for run in others:  # each its own inputs: a forward pass may change them in place
                     run.take(position, replace(batch, inputs=copied(batch.inputs)))
                 first.take(position, batch)
-                if first.failure is not None:
+                if first.failure is not None or first.work.stopping():
                     break
                 progress(n_done + first.n_seen, len(share.samples))
         first.check_data(stamp)

@@ -72,7 +72,7 @@ def read_shards(paths: Sequence[Path]) -> list[Shard]:
 def _check_siblings(shards: Sequence[Shard], known: RunFile) -> None:
     """Raise ChangedError where shards differ; what only some imported must agree among these, too."""
     for shard in shards:
-        known.check_sibling(shard.run, str(shard.path))
+        known.check_sibling(shard.run, f"{shard.path}:")
         code, packages = (
             {**getattr(shard.run, name), **getattr(known, name)} for name in ("code", "packages")
         )
@@ -97,7 +97,7 @@ def merged(shards: Sequence[Shard], stream: str = CANDIDATE) -> Merged:
         integrity.join(_findings(stated))
         found = _parts(shard, stream, stated)
         share = Share(first.n_samples, first.batch_size, *shard.run.shard)
-        _check_cover(found, share.batches, shard.path)
+        check_cover(found, share.batches, shard.path)
         parts += found
     # A sample takes more than a byte in its part: nobody may ask for memory that the files do not justify.
     n_bytes = sum(part.path.stat().st_size for part in parts)
@@ -152,7 +152,7 @@ def _parts(shard: Shard, stream: str, stated: Mapping[str, Any]) -> list[PartFil
     return sorted((found[name] for name in stated["parts"]), key=lambda part: part.first)
 
 
-def _check_cover(parts: Sequence[PartFile], batches: range, path: Path) -> None:
+def check_cover(parts: Sequence[PartFile], batches: range, path: Path) -> None:
     """Raise ChangedError unless the parts hold exactly these batches, side by side."""
     expected = batches.start
     for part in parts:

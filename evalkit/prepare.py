@@ -33,19 +33,26 @@ _INTEGRITY = {
 }
 
 
-def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = None) -> Setup:
+def prepare(
+    opened: Opened,
+    integrity: IntegrityLog,
+    *,
+    beside: Setup | None = None,
+    local_rank: int | None = None,
+) -> Setup:
     """Build the model, load its weights and open the data.
 
     Args:
         opened: The specification.
         integrity: Filled with what is known of the file.
         beside: A candidate whose data this baseline is run over.
+        local_rank: Which of several processes on this machine.
 
     Raises:
         ModelError, CheckpointError, DataError: Whatever cannot be built or is refused.
     """
     loaded, names = opened.loaded, opened.contract.names
-    spec, device = loaded.spec, pick_device(loaded.spec.run.device)
+    spec, device = loaded.spec, pick_device(loaded.spec.run.device, local_rank=local_rank)
     valid, kept = valid_outputs(loaded, names), opened.class_names
     decision, chosen_on = decision_of(loaded, kept)
     asked = asked_of(

@@ -116,15 +116,21 @@ class RunFile:
         packages = _unequal(self.packages, now.packages, shared=True)
         return same + _unequal(self.read, now.read) + packages + unknown
 
-    def check_sibling(self, other: "RunFile", where: str) -> None:
-        """Raise ChangedError where another shard was not made of the same things."""
+    def check_sibling(self, other: "RunFile", where: str, *, first: str = "the first shard") -> None:
+        """Raise ChangedError where another shard was not made of the same things.
+
+        Args:
+            other: What it was made of.
+            where: Names it, as the message begins.
+            first: Names this one.
+        """
         mine, others = (
             {name: text.partition("|")[0] for name, text in one.packages.items()} for one in (self, other)
         )
         found = self._differences(other, without=_ONE_MACHINE, shards=True)
         found += _unequal(self.code, other.code, shared=True) + _unequal(mine, others, shared=True)
         if found:
-            raise ChangedError(f"{where}: differs from the first shard in {', '.join(found)}")
+            raise ChangedError(f"{where} differs from {first} in {', '.join(found)}")
 
     def _differences(self, other: "RunFile", *, without: frozenset[str], shards: bool = False) -> list[str]:
         found = [

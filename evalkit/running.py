@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from evalkit.parts import Observed, PartFile, PartWriter
 from evalkit.setup import Setup, floating_dtype, predictor_of
 from evalkit.work import Work
 
+if TYPE_CHECKING:
+    from evalkit.counts import ConfusionCounts
+
 # A part is written every so many seconds, later so often that a kill costs a hundredth of the time so far;
 # and proving that the model is still the same takes a hundredth at most.
 PART_SECONDS, LOST_SHARE, CHECK_SHARE = 2.0, 0.01, 0.01
@@ -56,6 +59,7 @@ class Run:
         self.clock = clock
         self.described = described
         self.failure: InvalidRunError | None = None
+        self.counted: ConfusionCounts | None = None  # by all ranks together
         self.observed = Observed()
         self.parts: list[PartFile] = list(work.done)
         self.opened = ExitStack()
@@ -132,6 +136,7 @@ class Run:
         found = self._predictor.take(position, batch)
         if found is not None:
             self._writer.add(found.batch, found.prints)
+            self.work.taken(found.batch)
             if self.setup.trained_on is not None:
                 self._state.n_trained_on = (self._state.n_trained_on or 0) + self.setup.trained_on.n_shared(
                     found.prints
@@ -273,6 +278,7 @@ class Run:
             ledger=self.work.ledger,
             observed=self.observed,
             failure=self.failure,
+            counted=self.counted,
             provenance=provenance,
         )
 

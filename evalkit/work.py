@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evalkit.ledger import PredictionBatch
 from evalkit.parts import CANDIDATE, PartFile
 
 
@@ -30,9 +31,8 @@ class Share:
     @property
     def batches(self) -> range:
         """The positions of this shard's batches."""
-        # Rounded up, so that the first shard has the first samples, which are asked about again.
-        edges = [-(-self.n_batches * part // self.count) for part in (self.index - 1, self.index)]
-        return range(*edges)
+        # The first shard has the first samples, which are asked about again.
+        return range(self.n_batches)[cut(self.n_batches, self.index - 1, self.count)]
 
     @property
     def samples(self) -> range:
@@ -53,6 +53,9 @@ class Work:
         stream: Names the model in parts' file names.
         answered: Whether a part holds answers already, so that the first ones were asked for again.
         note: Called before a part is written: what it was made of is to be on disk first.
+        rank, n_ranks: Which of several processes, from 0, that have what is to be done among them.
+        taken: Called with the answers to each batch.
+        stopping: Whether to end early, and keep what is done.
     """
 
     folder: Path
@@ -62,6 +65,10 @@ class Work:
     stream: str = CANDIDATE
     answered: bool = False
     note: Callable[[], None] = field(default=lambda: None)
+    rank: int = 0
+    n_ranks: int = 1
+    taken: Callable[[PredictionBatch], None] = field(default=lambda _: None)
+    stopping: Callable[[], bool] = field(default=lambda: False)
 
     @property
     def leads(self) -> bool:
@@ -71,7 +78,7 @@ class Work:
     @property
     def is_first(self) -> bool:
         """Whether the pass has the first samples of the data."""
-        return self.share.index == 1
+        return self.share.index == 1 and self.rank == 0
 
     @property
     def begins(self) -> bool:
@@ -80,6 +87,13 @@ class Work:
 
     @property
     def to_do(self) -> list[int]:
-        """The positions of the batches that no part holds yet."""
+        """The positions of the batches that no part holds yet; of several ranks, this one's."""
         kept = {position for part in self.done for position in range(part.first, part.stop)}
-        return [position for position in self.share.batches if position not in kept]
+        missing = [position for position in self.share.batches if position not in kept]
+        return missing[cut(len(missing), self.rank, self.n_ranks)]
+
+
+def cut(n: int, part: int, n_parts: int) -> slice:
+    """Return one of several neighbouring parts of n things, from 0; the first has the first thing."""
+    start, stop = (-(-n * edge // n_parts) for edge in (part, part + 1))
+    return slice(start, stop)

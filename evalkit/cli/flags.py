@@ -48,6 +48,7 @@ FLAGS = {
     "--batch-size": ("run.batch_size", False, "Samples a batch."),
     "--audit": ("run.audit", True, "standard, full or off: ask the model again, in other batches."),
     "--workers": ("run.workers", False, "Loader processes."),
+    "--rank-timeout": ("run.rank_timeout", False, "Seconds that a rank of torchrun may be silent."),
 }
 # Those of ``score``: what belongs to results, and the columns of a table.
 SCORED = {

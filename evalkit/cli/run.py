@@ -17,6 +17,7 @@ from evalkit.cli.flags import FLAGS, floor, overrides, with_flags, write_specifi
 from evalkit.cli.judging import announce
 from evalkit.cli.many import run_many
 from evalkit.cli.models import check_patterns
+from evalkit.cli.ranks import captain, check_single, check_whole, place_here, tell_code
 from evalkit.cli.stored import named_baseline
 from evalkit.errors import ExitCode, SpecificationError
 from evalkit.gates import Terms, plan_gates
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from evalkit.cli.job import Job
     from evalkit.expecting import Expectation
     from evalkit.opening import Opened
+    from evalkit.ranks import Place
 
 WHOLE = (1, 1)
 
@@ -93,7 +95,10 @@ def command(
     said, further = overrides(settings, flags, flags=FLAGS), [floor(text) for text in floors]
     if resume and force:
         raise SpecificationError("--resume goes on and --force begins anew: one of the two")
+    place = place_here()
+    check_whole(place, shard)
     if len(specifications) > 1:
+        check_single(place)
         return run_many(
             specifications, output, overrides=said, gates=further, ci=ci, verbose=verbose, quiet=quiet
         )
@@ -103,6 +108,7 @@ def command(
         command=words, specification=specification, base=loaded.base, directory=output, started=started
     )
     if loaded.spec.data.source == PREDICTIONS:
+        check_single(place)
         terms = Terms((), loaded.spec.compare, allow_same_model=allow_same_model, strict=strict)
         ended = _score(
             loaded, output, terms, provenance,
@@ -113,8 +119,12 @@ def command(
         return ended
     part, expected, imported = _shard(shard, ci), None, frozenset(sys.modules)
     forget()
-    baseline = named_baseline(loaded)
-    with open_run_directory(output) as directory:
+    if place is not None and place.rank:
+        return _follow(place, loaded, output, limit=limit, trusted=trust_checkpoint, imported=imported)
+    with captain(place, loaded) as crew, open_run_directory(output) as directory:
+        if crew is not None:
+            crew.share(directory)
+        baseline = named_baseline(loaded)
         from evalkit.cli.job import prepare_job  # noqa: PLC0415 - torch, not for --help
         from evalkit.cli.session import Session  # noqa: PLC0415
         from evalkit.opening import open_specification  # noqa: PLC0415
@@ -139,10 +149,12 @@ def command(
             pictures=sys.stderr is not None and sys.stderr.isatty(),
             resume=resume,
             force=force,
+            crew=crew,
         )
         # What the model prints is no data of ours; a forward pass may import, too.
         with redirect_stdout(sys.stderr), import_path(loaded.base):
-            job = prepare_job(opened, older, limit=limit, shard=part, sources=Sources(loaded.base, imported))
+            sources = Sources(loaded.base, imported)
+            job = prepare_job(opened, older, limit=limit, shard=part, sources=sources, place=place)
             if part != WHOLE:
                 session.shard(job)
                 return Ended(ExitCode.OK)
@@ -152,6 +164,7 @@ def command(
     if write_spec is not None:
         write_specification(loaded, write_spec)
     code = announce(result, judgement, output, as_json=as_json, quiet=quiet, expected=expected)
+    tell_code(place, code, output)
     ended = Ended(code, error=failure or judgement.error)
     run = judged_run(result, judgement, ended=ended, directory=output, source=loaded.source)
     return replace(ended, runs=[run])
@@ -175,6 +188,27 @@ def _score(loaded: Loaded, output: Path, terms: Terms, provenance: dict[str, Any
         if value is not None:
             raise SpecificationError(f"{flag}: cannot be said of predictions that are there already")
     return score(loaded, output, terms, provenance, **rest)
+
+
+def _follow(
+    place: "Place",
+    loaded: Loaded,
+    output: Path,
+    *,
+    limit: int | None,
+    trusted: bool,
+    imported: frozenset[str],
+) -> Ended:
+    """Do the share of a rank that does not lead."""
+    from evalkit.cli.follow import Asked, follow  # noqa: PLC0415 - torch
+    from evalkit.opening import open_specification  # noqa: PLC0415
+    from evalkit.sources import Sources  # noqa: PLC0415
+
+    def opened() -> "tuple[Opened, Opened | None]":
+        return open_specification(loaded, trusted=trusted), _open_older(loaded)
+
+    sources, timeout = Sources(loaded.base, imported), loaded.spec.run.rank_timeout
+    return follow(place, Asked(output, opened, sources, loaded.base, limit, timeout))
 
 
 def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:

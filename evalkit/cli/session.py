@@ -10,6 +10,7 @@ from typing import Any
 from evalkit.attempt import Attempt, attempt
 from evalkit.baselines import BaselineRun
 from evalkit.cli.console import tell
+from evalkit.cli.crew import Crew
 from evalkit.cli.job import Job, concluded, measure_job, publish_shard
 from evalkit.cli.judging import Judgement
 from evalkit.cli.publishing import Concluded, flipped_ids, measured, publish_evaluation
@@ -22,6 +23,7 @@ from evalkit.picking import pick
 from evalkit.result import EvalResult
 from evalkit.rundir import PARTS, RUN, RunDirectory
 from evalkit.runfile import RunFile
+from evalkit.running import Run
 from evalkit.showing import are_images, shown
 from evalkit.verdict import Verdict
 
@@ -41,6 +43,7 @@ class Session:
         pictures: Whether people look at a terminal.
         resume: Go on with the parts that are there.
         force: Compute again, even if nothing changed.
+        crew: The other ranks, where there are any.
     """
 
     directory: RunDirectory
@@ -51,6 +54,7 @@ class Session:
     pictures: bool
     resume: bool
     force: bool
+    crew: Crew | None = None
 
     def whole(self, job: Job) -> tuple[EvalResult, Judgement, InvalidRunError | None]:
         """Evaluate and judge, or judge again what stands; returns why the run is invalid, too."""
@@ -58,11 +62,13 @@ class Session:
         now = job.run_file(known)
         stands = standing_result(path, known, now)
         if known is not None and stands is not None:
+            if self.crew is not None:
+                self.crew.dismiss()
             self._tell(f"evaluated {age(known.finished)}, nothing changed; --force repeats it")
             shutil.rmtree(path / PARTS, ignore_errors=True)  # of a process that was killed when all was done
             return stands, judge_again(self.directory, stands, self.terms, self.baseline), None
         with self._attempt(job, known, now) as made:
-            runs = measure_job(job, made, self.directory, quiet=self.quiet)
+            runs = self._measured(job, made)
             found = concluded(runs[CANDIDATE], self.provenance)
             failure, baseline = found.evaluation.failure, self.baseline
             if BASELINE in runs and failure is None:
@@ -74,6 +80,11 @@ class Session:
                 job.noted(made.now), complete=not made.keep,
             )  # fmt: skip
         return found.evaluation.result, judgement, failure
+
+    def _measured(self, job: Job, made: Attempt) -> dict[str, Run]:
+        if self.crew is not None:
+            return self.crew.lead(job, made, self.directory, quiet=self.quiet)
+        return measure_job(job, made, self.directory, quiet=self.quiet)
 
     def shard(self, job: Job) -> None:
         """Evaluate one shard; nothing is judged.

@@ -10,8 +10,13 @@ import torch
 from evalkit.errors import InvalidRunError, SpecificationError, listed
 
 
-def pick_device(name: str) -> torch.device:
-    """Return the device of a specification; ``auto`` is CUDA, then MPS, then the CPU."""
+def pick_device(name: str, *, local_rank: int | None = None) -> torch.device:
+    """Return the device of a specification; ``auto`` is CUDA, then MPS, then the CPU.
+
+    Args:
+        name: As the specification says.
+        local_rank: Which of several processes on this machine: ``auto`` gives each a GPU of its own.
+    """
     if name != "auto":
         device = torch.device(name)
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -23,8 +28,15 @@ def pick_device(name: str) -> torch.device:
             )
         return device
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda") if local_rank is None else _own_gpu(local_rank)
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _own_gpu(local_rank: int) -> torch.device:
+    """Return a process's own GPU, and make it the one that code means which names none."""
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
 
 
 @contextmanager

@@ -117,7 +117,7 @@ class _Joining:
         if part.rows is None:
             return
         task, n_classes = self._shape.decision.task, len(self._shape.class_names)
-        y_true, y_pred = (_labels(part, name, task, n_classes) for name in ("y_true", "y_pred"))
+        y_true, y_pred = labels_of(part, task, n_classes)
         self._seen.add(as_numpy(part.rows["index"]))
         self._counter.add(y_true, y_pred)
         self._data.add(y_true, part.rows["sample_id"].to_pylist() if part.identified else None)
@@ -127,6 +127,11 @@ class _Joining:
     def result(self) -> Joined:
         counts, prints = self._counter.result(), np.concatenate(self._prints)
         return Joined(self._observed, self._seen, counts, self._data, self._bins, prints)
+
+
+def labels_of(part: Part, task: str, n_classes: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the true and the predicted labels of a part that has rows."""
+    return _labels(part, "y_true", task, n_classes), _labels(part, "y_pred", task, n_classes)
 
 
 def _labels(part: Part, name: str, task: str, n_classes: int) -> NDArray[Any]:

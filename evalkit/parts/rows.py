@@ -6,7 +6,7 @@ which batches it holds and carries a digest, so that a torn or damaged one is ne
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -133,11 +133,17 @@ class PartWriter:
 
 def list_parts(folder: Path, stream: str) -> list[PartFile]:
     """Return a stream's parts by their names, in the order of their batches."""
-    names = [(path, _NAME.fullmatch(path.name)) for path in folder.iterdir()] if folder.is_dir() else []
+    paths = list(folder.iterdir()) if folder.is_dir() else []
+    return [part for part in named_parts(paths) if part.stream == stream]
+
+
+def named_parts(paths: Iterable[Path]) -> list[PartFile]:
+    """Return parts by their names, whether the files are there or not, in the order of their batches."""
+    names = [(path, _NAME.fullmatch(path.name)) for path in paths]
     found = [
-        PartFile(path, stream, int(match["first"]), int(match["stop"]), match["digest"])
+        PartFile(path, match["stream"], int(match["first"]), int(match["stop"]), match["digest"])
         for path, match in names
-        if match and match["stream"] == stream
+        if match
     ]
     return sorted(found, key=lambda part: (part.first, part.stop))
 

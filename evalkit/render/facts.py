@@ -113,6 +113,7 @@ def run_facts(result: EvalResult) -> Facts:
         ("Device", run.get("used_device")),
         ("Batch size", _batches(run)),
         ("Shards", run.get("shards")),
+        ("Ranks", run.get("world_size")),
         ("Workers", run.get("workers")),
         ("Threads", run.get("threads")),
         ("Precision", run.get("precision")),

@@ -167,7 +167,7 @@ class RunSpec(Block):
     audit: Literal["standard", "full", "off"] = "standard"
     stochastic: StrictBool = False
     ledger: Annotated[Literal["full", "none"], Later()] = "full"
-    rank_timeout: Annotated[Positive, Later()] = 600
+    rank_timeout: Positive = 600
 
 
 class UnitSpec(Block):
