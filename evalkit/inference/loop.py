@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Batch, Inputs
 from evalkit.decide import Decision
-from evalkit.digests import OrderFreeDigest, array_items, item_codes
+from evalkit.digests import OrderFreeDigest, input_codes
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
 from evalkit.inference.batches import is_of_worker, moved, tensors_of
 from evalkit.inference.memory import Fitting, OutOfMemoryError, in_halves, is_out_of_memory, some_of
@@ -83,7 +83,7 @@ class Predictor:
         y_true = self.labels(batch)
         inputs = moved(batch.inputs, self.device, self.dtype)
         fed = host_arrays(inputs)
-        codes = item_codes(array_items(fed))
+        codes = input_codes(fed)
         state.inputs += OrderFreeDigest.of_codes(codes)
         state.statistics.add(batch.index, fed[0])
         outputs, state.output_dtype = self.outputs(inputs, position, batch.index)
