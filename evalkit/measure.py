@@ -9,7 +9,7 @@ import torch
 from evalkit.concluding import Evaluation
 from evalkit.describing import Description
 from evalkit.errors import DataError
-from evalkit.inference import batch_list, copied, iterate_batches
+from evalkit.inference import Fed, batch_list, copied, feed, iterate_batches
 from evalkit.inference.mode import flags
 from evalkit.integrity import IntegrityLog
 from evalkit.result import Partial
@@ -90,18 +90,23 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
         stamp = setup.source.stamp()
         n_done = sum(len(batch) for batch in batch_list(share.n_samples, share.batch_size, share.batches))
         n_done -= sum(len(batch) for batch in batches)
-        loaded = iterate_batches(
-            setup.source, batches, workers=setup.workers, timeout=setup.worker_timeout, numbers=to_do
+        loaded = feed(
+            iterate_batches(
+                setup.source, batches, workers=setup.workers, timeout=setup.worker_timeout, numbers=to_do
+            ),
+            dtype=first.dtype,
+            ahead=setup.reads_ahead,
         )
         progress(n_done, len(share.samples))
         # Closed here and now: the error that makes a run invalid would keep the workers as long as itself.
         with first.watching_workers(), closing(loaded):
-            for position, batch in zip(to_do, first.reading(loaded), strict=False):
+            for position, fed in zip(to_do, first.reading(loaded), strict=False):
                 if first.part_is_due or first.next_position not in (None, position):
                     _cut(runs)
                 for run in others:  # each its own inputs: a forward pass may change them in place
-                    run.take(position, replace(batch, inputs=copied(batch.inputs)))
-                first.take(position, batch)
+                    apart = replace(fed.batch, inputs=copied(fed.batch.inputs))
+                    run.take(position, Fed.of(apart, run.dtype))
+                first.take(position, fed)
                 if first.failure is not None:
                     break
                 progress(n_done + first.n_seen, len(share.samples))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from evalkit.concluding import Evaluation, conclude, lost
 from evalkit.datasets import Batch, Inputs
@@ -13,6 +14,7 @@ from evalkit.datasets.images import truncated_allowed
 from evalkit.describing import Description
 from evalkit.errors import DataError, InvalidRunError
 from evalkit.inference import (
+    Fed,
     Taken,
     batch_list,
     evaluation_mode,
@@ -86,6 +88,11 @@ class Run:
             self.failure = error
 
     @property
+    def dtype(self) -> torch.dtype | None:
+        """The model's floating type."""
+        return self._predictor.dtype
+
+    @property
     def n_seen(self) -> int:
         """Samples of parts and batches that are done."""
         return self.observed.n_seen + self._state.n_seen
@@ -101,7 +108,7 @@ class Run:
             died = InvalidRunError(f"a loader worker died: {first_line(error)}", check="workers")
             self.failure = self.failure or died
 
-    def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def reading(self, batches: Iterator[Fed]) -> Iterator[Fed]:
         """Count the time in which batches are waited for; a dead worker makes the run invalid."""
         while True:
             start = self.clock()
@@ -115,21 +122,21 @@ class Run:
                 return
             yield batch
 
-    def take(self, position: int, batch: Batch) -> None:
+    def take(self, position: int, fed: Fed) -> None:
         """Run one batch; what the model answers goes to the part that is being made."""
         if self.failure is not None:
             return
         try:
-            self._take(position, batch)
+            self._take(position, fed)
         except InvalidRunError as error:
             self.failure = error
 
-    def _take(self, position: int, batch: Batch) -> None:
-        asked_again = self._few_of(batch)
+    def _take(self, position: int, fed: Fed) -> None:
+        asked_again = self._few_of(fed.batch)
         if asked_again:
-            self._read_again(batch)
+            self._read_again(fed.batch)
         start = self.clock()
-        found = self._predictor.take(position, batch)
+        found = self._predictor.take(position, fed)
         if found is not None:
             self._writer.add(found.batch, found.prints)
             if self.setup.trained_on is not None:
@@ -221,6 +228,7 @@ class Run:
 
     def close(self) -> None:
         """Give the model back; what failed first is what failed."""
+        self._writer.close()
         try:
             self.opened.close()
         except InvalidRunError as error:
@@ -287,7 +295,8 @@ class Run:
         except DataError:
             with suppress(InvalidRunError, DataError), evaluation_mode(setup.model):
                 probe = predictor_of(setup, Observed())
-                probe.take(0, next(iterate_batches(setup.source, batch_list(1, 1), workers=0)))
+                first = next(iterate_batches(setup.source, batch_list(1, 1), workers=0))
+                probe.take(0, Fed.of(first, probe.dtype))
             raise
 
 

@@ -16,6 +16,8 @@ from evalkit.manifest import Manifest
 from evalkit.parts import Observed
 from evalkit.samples import DEFAULT_MEMORY
 
+_OWN_SOURCES = frozenset({"npz", "folder", "table"})
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -75,6 +77,13 @@ class Setup:
         """Take the number of class names where nothing else is said."""
         if not self.n_outputs:
             object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
+
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether samples are read in a thread, behind the model's back: where no code of the user's reads."""
+        own = self.source.facts().get("source") in _OWN_SOURCES
+        return own and self.workers == 0 and not self.stochastic
 
 
 def predictor_of(setup: Setup, state: Observed, model: torch.nn.Module | None = None) -> Predictor:

@@ -13,6 +13,7 @@ from evalkit.datasets import NpzSource
 from evalkit.decide import Decision
 from evalkit.errors import DataError, InvalidRunError, ModelError, SpecificationError
 from evalkit.inference import (
+    Fed,
     Predictor,
     batch_list,
     evaluation_mode,
@@ -46,7 +47,7 @@ def run(
             state=state,
         )
         stream = iterate_batches(source, batch_list(len(source), batch_size), workers=workers)
-        batches = [predictor.take(position, batch).batch for position, batch in enumerate(stream)]
+        batches = [predictor.take(position, Fed.of(batch, predictor.dtype)).batch for position, batch in enumerate(stream)]
     for batch in batches:
         seen.add(batch.index)
     seen.check(0, len(source))

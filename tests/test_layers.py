@@ -97,7 +97,7 @@ THIRD_PARTY = {
     "findings": {"numpy"},
     "setup": {"numpy", "torch"},
     "expecting": {"numpy", "torch", "pyarrow"},
-    "running": {"numpy"},
+    "running": {"numpy", "torch"},
     "measure": {"torch"},
     "scoring": {"numpy", "pyarrow"},
     "selftest": {"numpy", "sklearn"},

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Batch, Inputs
 from evalkit.decide import Decision
-from evalkit.digests import OrderFreeDigest, input_codes
+from evalkit.digests import OrderFreeDigest
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
 from evalkit.inference.batches import is_of_worker, moved, tensors_of
+from evalkit.inference.feeding import Fed
 from evalkit.inference.memory import Fitting, OutOfMemoryError, in_halves, is_out_of_memory, some_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
-from evalkit.inference.prints import host_arrays
 from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch
 from evalkit.parts import Observed
@@ -64,35 +64,33 @@ class Predictor:
     order: Index | None = None
     fitting: Fitting = field(default_factory=Fitting)
 
-    def take(self, position: int, batch: Batch) -> Taken | None:
+    def take(self, position: int, fed: Fed) -> Taken | None:
         """Run the model over one batch; None where none of it can be used.
 
         Args:
             position: Of the batch.
-            batch: The samples.
+            fed: The samples.
 
         Raises:
             DataError: A label is outside the classes.
             InvalidRunError: The forward pass raised, or its outputs cannot be scored.
         """
-        state, decision = self.state, self.decision
+        state, decision, batch = self.state, self.decision, fed.batch
         state.modes.update(batch.modes)
         state.unreadable += batch.unreadable
         if not len(batch.index) or (state.unreadable and not self.exclude):
             return None  # what else cannot be read is still of interest, numbers are not
         y_true = self.labels(batch)
-        inputs = moved(batch.inputs, self.device, self.dtype)
-        fed = host_arrays(inputs)
-        codes = input_codes(fed)
-        state.inputs += OrderFreeDigest.of_codes(codes)
-        state.statistics.add(batch.index, fed[0])
+        state.inputs += OrderFreeDigest.of_codes(fed.codes)
+        state.statistics.add(batch.index, fed.first)
+        inputs = moved(fed.inputs, self.device, self.dtype)
         outputs, state.output_dtype = self.outputs(inputs, position, batch.index)
         y_pred, n_ties = decision.decide(outputs)
         state.n_evaluated += len(batch.index)
         state.n_ties += n_ties
-        state.input_cast = _cast(tensors_of(batch.inputs), tensors_of(inputs))
+        state.input_cast = fed.cast
         found = PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
-        return Taken(found, codes[:, 0].copy())
+        return Taken(found, fed.codes[:, 0].copy())
 
     def labels(self, batch: Batch) -> NDArray[Any]:
         """Return a batch's labels as indices of the outputs that count; DataError for any other."""
@@ -180,10 +178,3 @@ def _forward(model: Callable[..., object], inputs: Inputs, position: int, index:
         shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in tensors_of(inputs))
         where = f"batch {position} (samples {index[0]} to {index[-1]}, input {shapes})"
         raise InvalidRunError(f"the model raised on {where}: {reason_of(error)}", check="forward") from error
-
-
-def _cast(before: list[torch.Tensor], after: list[torch.Tensor]) -> str | None:
-    for old, new in zip(before, after, strict=True):
-        if old.dtype != new.dtype:
-            return f"{dtype_name(old.dtype)} -> {dtype_name(new.dtype)}"
-    return None
