@@ -78,10 +78,9 @@ class Setup:
         if not self.n_outputs:
             object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
 
-
     @property
     def reads_ahead(self) -> bool:
-        """Whether samples are read in a thread, behind the model's back: where no code of the user's reads."""
+        """Whether a thread reads samples while the model works: not where the user's code reads them."""
         own = self.source.facts().get("source") in _OWN_SOURCES
         return own and self.workers == 0 and not self.stochastic
 

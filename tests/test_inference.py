@@ -47,7 +47,10 @@ def run(
             state=state,
         )
         stream = iterate_batches(source, batch_list(len(source), batch_size), workers=workers)
-        batches = [predictor.take(position, Fed.of(batch, predictor.dtype)).batch for position, batch in enumerate(stream)]
+        batches = [
+            predictor.take(position, Fed.of(batch, predictor.dtype)).batch
+            for position, batch in enumerate(stream)
+        ]
     for batch in batches:
         seen.add(batch.index)
     seen.check(0, len(source))

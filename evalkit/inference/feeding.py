@@ -1,4 +1,4 @@
-"""Feeds a model: batches in its floating type with their codes, made while the model works on the ones before."""
+"""Feeds a model: batches in its own type with their codes, made while it works on the ones before."""
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -126,7 +126,9 @@ def _fed(batches: list[Batch], dtype: torch.dtype | None) -> list[Fed]:
     """Prepare batches whose inputs are of the same types and shapes."""
     inputs = [moved(batch.inputs, _HOST, dtype) for batch in batches]
     arrays = [host_arrays(one) for one in inputs]
-    together = arrays[0] if len(arrays) == 1 else [np.concatenate(parts) for parts in zip(*arrays, strict=True)]
+    together = (
+        arrays[0] if len(arrays) == 1 else [np.concatenate(parts) for parts in zip(*arrays, strict=True)]
+    )
     codes = input_codes(together) if together else np.zeros((0, 2), np.uint64)
     stops = np.cumsum([len(parts[0]) if parts else 0 for parts in arrays])
     return [
