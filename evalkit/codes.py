@@ -108,7 +108,8 @@ def _mixed_words(words: NDArray[np.uint64], spare: NDArray[np.uint64]) -> NDArra
     np.bitwise_xor(found, words, out=found)
     np.multiply(found, _CONSTANTS[0, 1], out=found)
     np.right_shift(found, np.uint64(29), out=shifted)
-    return np.bitwise_xor(found, shifted, out=found)
+    found ^= shifted
+    return np.asarray(found)
 
 
 @lru_cache(maxsize=4)

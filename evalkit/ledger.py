@@ -68,11 +68,14 @@ def joined_batch(batches: Sequence[PredictionBatch]) -> PredictionBatch:
     if len(batches) == 1:
         return first
     outputs = None if first.outputs is None else _joined([one.outputs for one in batches])
+    columns = {
+        name: _joined([getattr(one, name) for one in batches]) for name in ("index", "y_true", "y_pred")
+    }
     return PredictionBatch(
-        *(_joined([getattr(one, name) for one in batches]) for name in ("index", "y_true", "y_pred")),
-        outputs,
-        _joined_ids([one.ids for one in batches]),
-        {name: _joined([one.attributes[name] for one in batches]) for name in first.attributes},
+        **columns,
+        outputs=outputs,
+        ids=_joined_ids([one.ids for one in batches]),
+        attributes={name: _joined([one.attributes[name] for one in batches]) for name in first.attributes},
     )
 
 

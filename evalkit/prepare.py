@@ -91,6 +91,8 @@ def prepare(opened: Opened, integrity: IntegrityLog, *, beside: Setup | None = N
         worker_timeout=spec.run.worker_timeout,
         audit=spec.run.audit,
         stochastic=spec.run.stochastic,
+        precision=spec.run.precision,
+        seed=spec.run.seed,
         trained_on=_trained_on(loaded, fed),
         exclude=spec.data.on_unreadable == "exclude",
         valid=valid,

@@ -1,6 +1,6 @@
 """One model's pass over the data: what is taken batch by batch, checked, and written in parts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -26,8 +26,9 @@ from evalkit.inference import (
 from evalkit.inference.anatomy import anatomy
 from evalkit.inference.audit import N_TWICE, Auditor, check_repeatable
 from evalkit.inference.batches import reordered
-from evalkit.inference.memory import Fitting
+from evalkit.inference.memory import Fitting, peak_memory_mb
 from evalkit.inference.mode import check_eval_mode
+from evalkit.inference.precision import N_MEASURED, half_of, largest_error
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
 from evalkit.ledger import ROW_GROUP
@@ -67,13 +68,17 @@ class Run:
         self._whole: Description | None = None
         self._started = clock()
         self._fitting = Fitting()
+        self._half = half_of(setup.precision, work.share.n_samples, setup.seed)
         self._begin_part()
         output = setup.question.asked.decision.output
         self._writer = PartWriter(work.folder, work.stream, output, described.shape.bins())
 
     def _begin_part(self) -> None:
         self._state = Observed(n_trained_on=None if self.setup.trained_on is None else 0)
-        self._predictor = replace(predictor_of(self.setup, self._state), fitting=self._fitting)
+        if self._half is not None and self._half.limit is not None:
+            self._state.again.limit = self._state.again.largest = self._half.limit
+        predictor = predictor_of(self.setup, self._state)
+        self._predictor = replace(predictor, fitting=self._fitting, half=self._half, clock=self.clock)
         self._batches: list[int] = []
         self._since = self.clock()
 
@@ -84,8 +89,22 @@ class Run:
         self._check_seconds = self.clock() - start
         try:
             self.opened.enter_context(evaluation_mode(self.setup.model))
+            self._measure_half()
         except InvalidRunError as error:
             self.failure = error
+
+    def _measure_half(self) -> None:
+        """See how far half precision is off, on the first samples of the data: the same for every shard."""
+        if self._half is None or not self._half.asks_again:
+            return
+        setup, start = self.setup, self.clock()
+        n_samples, size = min(N_MEASURED, self.work.share.n_samples), setup.batch_size
+        batches = (setup.source.batch(index) for index in batch_list(n_samples, size))
+        asked = (self._predictor.error_on(batch) for batch in batches if len(batch.index))
+        limit = largest_error(setup.question.asked.decision, asked)
+        self._half = replace(self._half, limit=limit)
+        self._begin_part()
+        self._state.spend("audit", self.clock() - start)
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -117,7 +136,7 @@ class Run:
             except InvalidRunError as error:
                 self.failure = error
                 return
-            self._state.spend("inference", self.clock() - start)
+            self._spend("load", self.clock() - start)
             if batch is None:
                 return
             yield batch
@@ -135,7 +154,7 @@ class Run:
         asked_again = self._few_of(fed.batch)
         if asked_again:
             self._read_again(fed.batch)
-        start = self.clock()
+        start, forward = self.clock(), self._state.seconds.get("forward", 0.0)
         found = self._predictor.take(position, fed)
         if found is not None:
             self._writer.add(found.batch, found.prints)
@@ -144,9 +163,24 @@ class Run:
                     found.prints
                 )
         self._batches.append(position)
-        self._state.spend("inference", self.clock() - start)
+        seconds = self.clock() - start
+        self._state.spend("inference", seconds)
+        self._state.spend("account", seconds - (self._state.seconds.get("forward", 0.0) - forward))
         if found is not None and asked_again:
             self._audit(asked_again, found)
+
+    def _spend(self, what: str, seconds: float) -> None:
+        """Count time of the loop."""
+        self._state.spend("inference", seconds)
+        self._state.spend(what, seconds)
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """Seconds of the loop so far: load, forward, account."""
+        names = ("load", "forward", "account")
+        return {
+            name: sum(one.seconds.get(name, 0.0) for one in (self.observed, self._state)) for name in names
+        }
 
     def _read_again(self, batch: Batch) -> None:
         """Compare the batch with what is read a second time, before a model can change it."""
@@ -177,10 +211,11 @@ class Run:
             return
         on_cpu = setup.device.type == "cpu"
         asked, dtype = setup.question.asked.decision, self._state.output_dtype
+        recorded = found.batch.outputs
         try:
-            Auditor(self._predictor.ask, asked, dtype, on_cpu=on_cpu).audit(
-                inputs, found.batch.outputs, self.integrity
-            )
+            if self._half is not None and self._half.asks_again:  # only some of what is recorded is exact
+                recorded, dtype = self._predictor.ask(inputs), "float32"
+            Auditor(self._predictor.ask, asked, dtype, on_cpu=on_cpu).audit(inputs, recorded, self.integrity)
         except InvalidRunError:
             self._check_model("after the first batch")  # the cause, where it is known
             raise
@@ -212,7 +247,8 @@ class Run:
         """Write what was done as a part, once the model is proved to be the same as before."""
         if self.failure is not None or not self._batches:
             return
-        first, last = self._batches[0], self._batches[-1]
+        first, last, start = self._batches[0], self._batches[-1], self.clock()
+        self._state.peak_memory_mb = peak_memory_mb(self.setup.device)
         try:
             self._check_model(f"after batch {last}")
         except InvalidRunError as error:
@@ -225,6 +261,7 @@ class Run:
         self.parts.append(self._writer.write(first, last + 1, self._state, self.integrity.found))
         self.observed.join(self._state)
         self._begin_part()
+        self._spend("account", self.clock() - start)
 
     def close(self) -> None:
         """Give the model back; what failed first is what failed."""

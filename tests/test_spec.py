@@ -90,11 +90,7 @@ WRONG = {
         "metric: acuracy",
         r"gates\[0\].metric: unknown metric 'acuracy' \(did you mean 'accuracy'",
     ),
-    "later metric": (
-        "metric: accuracy",
-        "metric: throughput",
-        r"gates\[0\].metric: metric 'throughput' is not available yet",
-    ),
+    "how fast, compared": ("metric: accuracy, min: 0.95", "metric: throughput, max_drop: 1", "throughput"),
     "guard without a baseline": ("min: 0.95}", "max_drop: 0.01}", r"gates\[0\].max_drop: needs a baseline"),
     "guard of a floor": ("judge: point", "judge: guard", r"gates\[1\].judge: guard cannot judge min"),
     "no baseline": ("min: 0.95}", "max_drop: 0.01, judge: point}", r"gates\[0\].max_drop: needs a baseline"),

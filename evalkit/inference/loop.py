@@ -1,6 +1,7 @@
 """The loop: batches in, predictions out, each sample exactly once or no number at all."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,11 @@ from evalkit.datasets import Batch, Inputs
 from evalkit.decide import Decision
 from evalkit.digests import OrderFreeDigest
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
-from evalkit.inference.batches import is_of_worker, moved, tensors_of
+from evalkit.inference.batches import copied, is_of_worker, moved, reordered, tensors_of
 from evalkit.inference.feeding import Fed
 from evalkit.inference.memory import Fitting, OutOfMemoryError, in_halves, is_out_of_memory, some_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
+from evalkit.inference.precision import Half, half_precision, laid_out, largest_error
 from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch
 from evalkit.parts import Observed
@@ -49,6 +51,8 @@ class Predictor:
         exclude: Leave samples out that cannot be read; otherwise all of them are collected and refused.
         state: Filled on the way.
         fitting: How many samples fit into memory at once.
+        half: How half precision is used; None where it is not.
+        clock: Seconds from any start.
     """
 
     model: Callable[..., object]
@@ -63,6 +67,8 @@ class Predictor:
     valid: Index | None = None
     order: Index | None = None
     fitting: Fitting = field(default_factory=Fitting)
+    half: Half | None = None
+    clock: Callable[[], float] = float
 
     def take(self, position: int, fed: Fed) -> Taken | None:
         """Run the model over one batch; None where none of it can be used.
@@ -82,9 +88,14 @@ class Predictor:
             return None  # what else cannot be read is still of interest, numbers are not
         y_true = self.labels(batch)
         state.inputs += OrderFreeDigest.of_codes(fed.codes)
-        state.statistics.add(batch.index, fed.first)
+        if fed.first is not None:
+            state.statistics.add(batch.index, fed.first)
         inputs = moved(fed.inputs, self.device, self.dtype)
-        outputs, state.output_dtype = self.outputs(inputs, position, batch.index)
+        start = self.clock()
+        outputs, state.output_dtype = self._answers(inputs, position, batch.index)
+        seconds = self.clock() - start
+        state.spend("forward", seconds)
+        state.latencies.add(seconds)
         y_pred, n_ties = decision.decide(outputs)
         state.n_evaluated += len(batch.index)
         state.n_ties += n_ties
@@ -97,8 +108,51 @@ class Predictor:
         labels = _in_order(batch.y_true, self.order)
         return relabelled(labels, self.valid, n_classes=self.n_outputs, where="the data", index=batch.index)
 
-    def outputs(self, inputs: Inputs, position: int, index: Index) -> tuple[NDArray[Any], str]:
+    def _answers(self, inputs: Inputs, position: int, index: Index) -> tuple[NDArray[Any], str]:
+        """Return what stands in the table for a batch: of ``fast`` full precision where it could matter."""
+        if self.half is None or not self.half.asks_again:
+            return self.outputs(inputs, position, index, half=self.half is not None)
+        # Apart, because a model may change its inputs in place.
+        outputs, dtype = self.outputs(laid_out(inputs), position, index, half=True)
+        dtype = f"{dtype}+{dtype_name(self.dtype or torch.float32)}"
+        near, drawn = self.half.near(self.decision, outputs), self.half.drawn(index)
+        rows = np.flatnonzero(near | drawn)
+        if not len(rows):
+            return outputs, dtype
+        full, _ = self.outputs(reordered(inputs, rows), position, index[rows])
+        self._compare(outputs[rows], full, near[rows], drawn[rows])
+        merged = outputs.astype(np.result_type(outputs, full))
+        merged[near] = full[near[rows]]
+        return merged, dtype
+
+    def _compare(
+        self, quick: NDArray[Any], full: NDArray[Any], near: NDArray[np.bool_], drawn: NDArray[np.bool_]
+    ) -> None:
+        """Note what full precision says of samples that were asked again."""
+        again = self.state.again
+        before, after = (self.decision.decide(outputs)[0] for outputs in (quick, full))
+        moved = before != after if before.ndim == 1 else (before != after).any(axis=1)
+        again.n_near += int(near.sum())
+        again.n_audited += int(drawn.sum())
+        again.n_changed += int((moved & drawn & ~near).sum())
+        again.largest = max(again.largest, largest_error(self.decision, [(quick, full)]))
+
+    def error_on(self, batch: Batch) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the answers of half and of full precision to a batch, without counting anything."""
+        inputs = moved(copied(batch.inputs), self.device, self.dtype)
+        quick = self.outputs(laid_out(inputs), 0, batch.index, half=True)[0]
+        return quick, self.outputs(inputs, 0, batch.index)[0]
+
+    def outputs(
+        self, inputs: Inputs, position: int, index: Index, *, half: bool = False
+    ) -> tuple[NDArray[Any], str]:
         """Return what the model answers to inputs on its device, shape (n, K), and the type of its answer.
+
+        Args:
+            inputs: Of the samples.
+            position: Of their batch.
+            index: Their positions.
+            half: Compute in half precision.
 
         Raises:
             InvalidRunError: The forward pass raised, or its outputs cannot be scored.
@@ -107,7 +161,8 @@ class Predictor:
         single = decision.positive is not None
 
         def answer(cut: slice) -> tuple[NDArray[Any], str]:
-            found = _forward(self.model, some_of(inputs, cut), position, index[cut])
+            with half_precision(self.device) if half else nullcontext():
+                found = _forward(self.model, some_of(inputs, cut), position, index[cut])
             scores = selected(found, self.select, self.default_select)
             n_samples = len(index[cut])
             host = host_array(scores, n_samples=n_samples, n_classes=self.n_outputs, single=single)
@@ -122,10 +177,11 @@ class Predictor:
         return outputs if self.valid is None else outputs[:, self.valid], pieces[0][1]
 
     def ask(self, inputs: Inputs) -> NDArray[Any]:
-        """Answer once more, without counting anything."""
+        """Answer once more, without counting anything; where it matters for ``fast``, in full precision."""
         moved_inputs = moved(inputs, self.device, self.dtype)
         n_samples = len(tensors_of(moved_inputs)[0])
-        return self.outputs(moved_inputs, 0, np.arange(n_samples, dtype=np.int64))[0]
+        half = self.half is not None and not self.half.asks_again
+        return self.outputs(moved_inputs, 0, np.arange(n_samples, dtype=np.int64), half=half)[0]
 
 
 def _in_order(labels: NDArray[Any], order: Index | None) -> NDArray[Any]:
