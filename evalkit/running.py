@@ -25,7 +25,7 @@ from evalkit.inference import (
 )
 from evalkit.inference.anatomy import anatomy
 from evalkit.inference.audit import N_TWICE, Auditor, check_repeatable
-from evalkit.inference.batches import reordered
+from evalkit.inference.batches import copied, reordered
 from evalkit.inference.memory import Fitting, peak_memory_mb
 from evalkit.inference.mode import check_eval_mode
 from evalkit.inference.precision import N_MEASURED, half_of, largest_error
@@ -214,7 +214,7 @@ class Run:
         recorded = found.batch.outputs
         try:
             if self._half is not None and self._half.asks_again:  # only some of what is recorded is exact
-                recorded, dtype = self._predictor.ask(inputs), "float32"
+                recorded, dtype = self._predictor.ask(copied(inputs)), "float32"
             Auditor(self._predictor.ask, asked, dtype, on_cpu=on_cpu).audit(inputs, recorded, self.integrity)
         except InvalidRunError:
             self._check_model("after the first batch")  # the cause, where it is known

@@ -17,8 +17,11 @@ from evalkit.decide import Decision
 from evalkit.describing import record_warnings
 from evalkit.errors import SpecificationError
 from evalkit.inference.precision import N_MEASURED, half_of
+from evalkit.integrity import IntegrityLog
 from evalkit.merging import merged
+from evalkit.parts.repeats import Repeats
 from evalkit.parts.spent import AskedAgain, Latencies
+from evalkit.render.facts import run_facts
 from evalkit.uncertainty import share_at_most
 
 NAMES = tuple("abcd")
@@ -64,7 +67,7 @@ def results():
 
 
 def rows(result):
-    return pq.read_table(result.ledger)
+    return pq.read_table(result.ledger())
 
 
 def test_fast_decides_as_full_precision(results):
@@ -103,8 +106,10 @@ def test_precision_is_recorded(results):
     assert f"at most {bound:.2%} of all do" in found["fast"].detail
     assert results["fast"].document.run["fast"]["changed_at_most"] == bound
     assert all(results[kind].document.run["precision"] == kind for kind in results)
-    page = results["fast"].to_html() if hasattr(results["fast"], "to_html") else found["fast"].detail
-    assert "full precision" in page
+    shown = dict(run_facts(results["fast"].document))
+    assert shown["Compared at random"] == "100, of which 0 changed"
+    assert shown["Predictions changed, at most"] == f"{bound:.2%}"
+    assert "Ran again in full precision" not in dict(run_facts(results["exact"].document))
 
 
 def test_bound_is_clopper_and_pearsons():
@@ -113,12 +118,6 @@ def test_bound_is_clopper_and_pearsons():
         expected = binomtest(k, n).proportion_ci(0.9, "exact").high
         assert share_at_most(k, n, level=0.95) == pytest.approx(expected)
     assert share_at_most(0, 0, level=0.95) == 1
-
-
-def changed(again, n):
-    """What is said of a run that compared some samples."""
-    setup = setup_of(source_of(n), precision="fast", run={"precision": "fast"})
-    return setup, again
 
 
 def wide_model():
@@ -156,9 +155,6 @@ def test_what_changes_is_a_warning(tmp_path):
         pass
 
     Joined.observed = observed
-    from evalkit.integrity import IntegrityLog
-    from evalkit.parts.repeats import Repeats
-
     log = IntegrityLog()
     record_warnings(run.described, Joined, Repeats(), log)
     status, detail = log.found["precision"]
