@@ -1,6 +1,6 @@
 """The trunk: a model and data become one EvalResult and a ledger, whichever door they came through."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,8 @@ from evalkit.work import Share, Work
 
 __all__ = ["Candidate", "Evaluation", "Progress", "measure", "share_of"]
 
-Progress = Callable[[int, int], None]
+# Takes (samples done, samples in all, seconds by what they were spent on).
+Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def measure(models: Sequence[Candidate], *, clock: Callable[[], float], progress
         models: The candidate, and perhaps a baseline over the same batches, which ends where the candidate's
             run becomes invalid.
         clock: Seconds from any start.
-        progress: Called with (samples done, samples in all).
+        progress: Called with (samples done, samples in all, seconds by what they were spent on).
 
     Raises:
         EvalkitError: The model returns what was not declared, or an input is refused. An invalid run does
@@ -97,7 +98,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
             dtype=first.dtype,
             ahead=setup.reads_ahead,
         )
-        progress(n_done, len(share.samples))
+        progress(n_done, len(share.samples), first.spent)
         # Closed here and now: the error that makes a run invalid would keep the workers as long as itself.
         with first.watching_workers(), closing(loaded):
             for position, fed in zip(to_do, first.reading(loaded), strict=False):
@@ -109,7 +110,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
                 first.take(position, fed)
                 if first.failure is not None:
                     break
-                progress(n_done + first.n_seen, len(share.samples))
+                progress(n_done + first.n_seen, len(share.samples), first.spent)
         first.check_data(stamp)
         first.check_readable()
         _cut(runs)

@@ -104,7 +104,7 @@ WRONG = {
     "source": ("source: npz", "source: webdataset", r"data.source: must be"),
     "task": ("task: multiclass", "task: regression", r"eval.yaml:2: task: must be"),
     "threshold": ("threshold: null", "threshold: 0.5", r"model.threshold: belongs to task: binary"),
-    "precision": ("precision: exact", "precision: fast", r"run.precision: 'fast' is not available yet"),
+    "precision": ("precision: exact", "precision: half", r"run.precision: must be"),
     "batch size": ("batch_size: 256", "batch_size: 0", r"eval.yaml:20: run.batch_size: .*greater than 0"),
     "interval": ("interval: 0.95", "interval: 95", r"metrics.interval: .*less than or equal to 0.99"),
     "written twice": ("baseline: null", "name: again", r"eval.yaml:22: name: written twice"),

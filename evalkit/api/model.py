@@ -187,7 +187,7 @@ def result_of(setup: "Setup", integrity: IntegrityLog) -> EvalResult:
         (run,) = measure(
             [Candidate(setup, integrity, work)],
             clock=time.perf_counter,
-            progress=lambda done, total: None,  # noqa: ARG005
+            progress=lambda *_: None,
         )
         evaluation = run.evaluation(provenance())
     if evaluation.failure is not None:
