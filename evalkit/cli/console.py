@@ -112,7 +112,8 @@ def check_current_folder() -> None:
 def progress_bar(label: str, *, quiet: bool) -> Iterator[Shown]:
     """Give a function that shows (samples done, samples in all; 0 where that is not known).
 
-    It also takes seconds by what they were spent on, where that is known, and shows their shares. A bar with rate and time left on a terminal, a plain line every ten seconds elsewhere.
+    It also takes seconds by what they were spent on, where that is known, and shows their shares. A bar with
+    rate and time left on a terminal, a plain line every ten seconds elsewhere.
     """
     if quiet:
         yield _silent
@@ -165,8 +166,8 @@ def _rich_bar(label: str) -> Iterator[Shown]:
             nonlocal first
             first = done if first is None else first
             rate = (done - first) / max(time.monotonic() - start, 1e-9)
-            shown = {"rate": f"{rate:.0f} samples/s", "shares": _shares(spent)}
-            bar.update(task, completed=done, total=total or None, **shown)
+            text = f"{rate:.0f} samples/s"
+            bar.update(task, completed=done, total=total or None, rate=text, shares=_shares(spent))
 
         yield update
 

@@ -50,8 +50,8 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
             raise source.error((*path, name), f"{metric.slug} has no direction, so it cannot drop")
         if name in _COMPARING and metric.needs in ("flips", "facts"):
             why = "compares by itself" if metric.needs == "flips" else "is no property of a model"
-            limit = "min" if metric.greater_is_better else "max"
-            raise source.error((*path, name), f"{metric.slug} {why}: say {limit}")
+            other = "min" if metric.greater_is_better else "max"
+            raise source.error((*path, name), f"{metric.slug} {why}: say {other}")
     _check_family(gate, rules, path, source)
     usual = "interval" if _is_family(gate) and gate.require is None else "point"
     if metric.slug in COUNTS and (gate.judge or usual) != "point" and not set(rules) & set(_COMPARING):
