@@ -91,6 +91,8 @@ def command(
         )
     if resume and force:
         raise SpecificationError("--resume goes on and --force begins anew: one of the two")
+    if expect is not None and loaded.spec.run.ledger == "none":
+        raise SpecificationError("--expect looks at single samples, which run.ledger: none does not keep")
     part, expected, imported = _shard(shard, ci), None, frozenset(sys.modules)
     forget()
     baseline = named_baseline(loaded)

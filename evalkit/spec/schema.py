@@ -166,7 +166,7 @@ class RunSpec(Block):
     seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
     audit: Literal["standard", "full", "off"] = "standard"
     stochastic: StrictBool = False
-    ledger: Annotated[Literal["full", "none"], Later()] = "full"
+    ledger: Literal["full", "none"] = "full"
     rank_timeout: Annotated[Positive, Later()] = 600
 
 
