@@ -428,14 +428,15 @@ def test_feeding_ahead_ends_with_its_reader():
     assert threading.active_count() == before
 
 
-def test_tensors_in_memory_are_cut_as_a_whole():
+@pytest.mark.parametrize("positions", [[1, 2, 3], [5, 1, 2], [4]])
+def test_tensors_in_memory_are_cut_as_a_whole(positions):
     """A TensorDataset gives the batch that joining its items gives, in memory of its own."""
     x, y = torch.randn(9, 3), torch.arange(9) % 2
     data = torch.utils.data.TensorDataset(x, y)
-    index = np.array([1, 2, 3])
+    index = np.array(positions)
     cut = UserData(data, "data", ("a", "b")).batch(index)
     joined = UserData(data, "data", ("a", "b"), torch.utils.data.default_collate).batch(index)
     assert torch.equal(cut.inputs[0], joined.inputs[0])
     assert np.array_equal(cut.y_true, joined.y_true)
     cut.inputs[0].zero_()
-    assert torch.equal(x[1:4], joined.inputs[0])
+    assert torch.equal(x[positions], joined.inputs[0])

@@ -78,8 +78,9 @@ class UserData:
 
     def _cut(self, index: NDArray[np.int64]) -> Batch:
         """Copy rows of tensors: a model may change its inputs in place."""
-        rows = torch.from_numpy(index)
-        return self._batch([tensor[rows] for tensor in self.dataset.tensors], index.tolist(), [])
+        neighbours = bool((np.diff(index) == 1).all())
+        rows: Any = slice(int(index[0]), int(index[-1]) + 1) if neighbours else torch.from_numpy(index)
+        return self._batch([tensor[rows].clone() for tensor in self.dataset.tensors], index.tolist(), [])
 
     def _batch(self, joined: Any, kept: list[int], lost: list[Unreadable]) -> Batch:
         x, y, attributes = self._split(joined)
