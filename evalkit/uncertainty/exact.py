@@ -1,7 +1,5 @@
 """The exact bound on a share of which few or none were seen."""
 
-from scipy.special import betaincinv
-
 
 def share_at_most(n_seen: int, n: int, *, level: float) -> float:
     """Return the upper Clopper-Pearson bound on a share, one-sided; 1 where nothing was looked at.
@@ -14,4 +12,6 @@ def share_at_most(n_seen: int, n: int, *, level: float) -> float:
         n: Of how many, drawn at random.
         level: How often the bound holds.
     """
+    from scipy.special import betaincinv  # noqa: PLC0415 - half a second that most commands do without
+
     return 1.0 if n_seen >= n else float(betaincinv(n_seen + 1, n - n_seen, level))
