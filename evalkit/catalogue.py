@@ -303,6 +303,42 @@ _FACTS = (
         overall=_ALL,
         needs="facts",
     ),
+    Metric(
+        "throughput",
+        "Throughput",
+        "samples a second, reading and accounting included; for gates",
+        upper=None,
+        greater_is_better=True,
+        overall=_ALL,
+        needs="facts",
+    ),
+    Metric(
+        "latency_p50_ms",
+        "Latency, median",
+        "milliseconds that half of the batches took at most in the model; for gates",
+        upper=None,
+        greater_is_better=False,
+        overall=_ALL,
+        needs="facts",
+    ),
+    Metric(
+        "latency_p95_ms",
+        "Latency, 95 %",
+        "milliseconds that 95 % of the batches took at most in the model; for gates",
+        upper=None,
+        greater_is_better=False,
+        overall=_ALL,
+        needs="facts",
+    ),
+    Metric(
+        "peak_memory_mb",
+        "Peak memory",
+        "the most memory held, in 2^20 bytes: of the GPU, else of the process; for gates",
+        upper=None,
+        greater_is_better=False,
+        overall=_ALL,
+        needs="facts",
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.slug: metric for metric in (*_COUNTED, *_SCORED, *_FLIPPED, *_FACTS)}
@@ -338,6 +374,7 @@ UNDEFINED_TEXTS = {
 # Why low and high are null although there is a value.
 NO_INTERVAL_TEXTS = {
     "count": "a count",
+    "measured_once": "measured once",
     "undefined": "no value",
     "zero_variance": "no variation to measure",
     "too_few_clusters": "fewer than 20 clusters",
@@ -349,9 +386,8 @@ NO_INTERVAL_TEXTS = {
     "no_samples_stored": "needs each sample's labels",
 }
 
-# Slugs with a fixed meaning whose measurement this version does not have: named, so that nobody takes them
-# for a spelling mistake, and refused, so that nobody takes them for measured.
-LATER = frozenset("throughput latency_p50_ms latency_p95_ms peak_memory_mb".split())
+# How a run went, not what it found: measured once.
+OF_RUN = frozenset("throughput latency_p50_ms latency_p95_ms peak_memory_mb".split())
 
 
 # Where a number is meant to differ from scikit-learn's: metrics, when, what stands here instead and why.
@@ -409,8 +445,8 @@ EXCEPTIONS = (
 )
 
 
-# Numbers of samples: they have no interval.
-COUNTS = frozenset("tp fp fn tn support negative_flips duplicate_inputs conflicting_labels".split())
+# Numbers of samples, and how a run went: they have no interval.
+COUNTS = OF_RUN | frozenset("tp fp fn tn support negative_flips duplicate_inputs conflicting_labels".split())
 
 
 def is_of_flips(slug: str) -> bool:
@@ -419,7 +455,7 @@ def is_of_flips(slug: str) -> bool:
 
 
 def is_of_facts(slug: str) -> bool:
-    """Return whether a metric is a fact about the data, not about the model."""
+    """Return whether a metric is a fact about the data or the run, not about the model's answers."""
     return slug in METRICS and METRICS[slug].needs == "facts"
 
 
@@ -427,6 +463,4 @@ def find_metric(slug: str) -> Metric:
     """Return the catalogue's entry; raise SpecificationError with the nearest name for an unknown slug."""
     if slug in METRICS:
         return METRICS[slug]
-    if slug in LATER:
-        raise SpecificationError(f"metric {slug!r} is not available yet")
     raise SpecificationError(f"unknown metric {slug!r}{nearest(slug, METRICS)}")

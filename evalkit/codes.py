@@ -1,4 +1,4 @@
-"""Two 64-bit codes of each text of a column, thousands of them at a time.
+"""Two 64-bit codes of each text of a column, or of each row of an array, thousands of them at a time.
 
 Not a cryptographic hash: it keeps apart what differs by chance or by accident, not what somebody built to be
 the same.
@@ -9,6 +9,7 @@ True
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Codes = NDArray[np.uint64]
 
 _WORD = 8
 _AT_ONCE = 1 << 14  # temporaries stay in the processor's cache
+_BLOCK = 1 << 13  # words of rows at a time, for the same reason
 # One row a code: a start, and the two multipliers of a mixing step (a bijection of 64 bits, as splitmix64's).
 _CONSTANTS = np.array(
     [
@@ -68,6 +70,53 @@ def text_codes(texts: Texts) -> Codes:
         part = texts.data[offsets[0] : offsets[-1]]
         found[:, start : start + _AT_ONCE] = _codes(part, offsets - offsets[0])
     return found
+
+
+def row_codes(rows: NDArray[np.uint8]) -> Codes:
+    """Return both codes of each row of bytes, uint64, shape (2, n); rows of other lengths are not told apart.
+
+    Every word of eight bytes is mixed by itself and weighed by an odd number of its place and code, so that
+    rows are summed like a product of matrices, in blocks whose size changes nothing.
+    """
+    words = _words(rows)
+    found = np.zeros((2, len(words)), np.uint64)
+    weights, width = _weights(words.shape[1]), min(max(words.shape[1], 1), _BLOCK)
+    height = _BLOCK // width
+    spare = np.empty((2, height, width), np.uint64)
+    for top in range(0, len(words), height):
+        for left in range(0, words.shape[1], width):
+            part = words[top : top + height, left : left + width]
+            each = _mixed_words(part, spare[:, : len(part), : part.shape[1]])
+            found[:, top : top + height] += np.einsum("ij,kj->ki", each, weights[:, left : left + width])
+    return mixed(found)
+
+
+def _words(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return rows as words of eight bytes, the last one filled up with zeros; without a copy where it can."""
+    left_over = -rows.shape[1] % _WORD
+    if left_over or not rows.flags.c_contiguous:
+        whole = np.zeros((len(rows), rows.shape[1] + left_over), np.uint8)
+        whole[:, : rows.shape[1]] = rows
+        rows = whole
+    return rows.view("<u8")
+
+
+def _mixed_words(words: NDArray[np.uint64], spare: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mix each word by itself into the first of two spare arrays of the same shape."""
+    found, shifted = spare
+    np.right_shift(words, np.uint64(32), out=found)
+    np.bitwise_xor(found, words, out=found)
+    np.multiply(found, _CONSTANTS[0, 1], out=found)
+    np.right_shift(found, np.uint64(29), out=shifted)
+    found ^= shifted
+    return np.asarray(found)
+
+
+@lru_cache(maxsize=4)
+def _weights(n_words: int) -> Codes:
+    """Return an odd number for each code and place, uint64, shape (2, n)."""
+    places = np.arange(1, n_words + 1, dtype=np.uint64)
+    return mixed(_CONSTANTS[:, :1] * places) | np.uint64(1)
 
 
 def mixed(codes: Codes) -> Codes:

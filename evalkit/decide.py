@@ -45,6 +45,39 @@ class Decision:
         chosen = np.where(score >= self.threshold, self.positive, 1 - self.positive)
         return chosen.astype(np.int64), n_ties
 
+    def deciding(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what a decision hangs on: the outputs, or how far each stands from the threshold.
+
+        Args:
+            outputs: As for :meth:`decide`.
+
+        Returns:
+            float64, shape (n, K) for argmax; else shape (n, 1) or (n, L), of logits in logits.
+        """
+        wide = outputs.astype(np.float64)
+        if self.threshold is None:
+            return wide
+        threshold = self.threshold
+        if self.output == "logits":
+            low = np.finfo(np.float64).tiny
+            inside = np.clip(threshold, low, 1 - np.finfo(np.float64).epsneg)
+            threshold = float(np.log(inside) - np.log1p(-inside))
+        if self.positive is not None:
+            positive = wide[:, [self.positive]]
+            wide = positive - wide[:, [1 - self.positive]] if self.output == "logits" else positive
+        return wide - threshold
+
+    def margins(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how far each sample is from being decided otherwise, float64, shape (n,).
+
+        It is the distance of the best two outputs, or that of the nearest threshold.
+        """
+        found = self.deciding(outputs)
+        if self.threshold is None:
+            top = np.partition(found, found.shape[1] - 2, axis=1)[:, -2:]
+            return np.asarray(top[:, 1] - top[:, 0])
+        return np.asarray(np.abs(found).min(axis=1))
+
     def two_columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return one column of the positive class, shape (n, 1), as two in class order.
 

@@ -1,5 +1,6 @@
 """What a document says of a pass beside the numbers: who asked what of which model, on what machine."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,10 @@ from evalkit.parts import Joined, Observed, Shape
 from evalkit.parts.repeats import Repeats
 from evalkit.result import EvalResult, Partial
 from evalkit.spec import MetricsSpec, SlicesSpec, SourceMap, validate_gates
+from evalkit.uncertainty import share_at_most
 
 SHOWN_UNREADABLE = 100
+_LEVEL = 0.95
 _STATED: dict[str, Any] = {
     **dict.fromkeys(("name", "where", "parameters", "torch_version"), str),
     **dict.fromkeys(("chosen_on", "weights"), (str, type(None))),
@@ -148,10 +151,39 @@ def record_warnings(
     for check, (found, text) in doubts.items():
         if found:
             integrity.record(check, "warn", text)
+    _record_precision(described.run.get("precision"), observed, integrity)
     declared = described.question.asked.decision.output == "probabilities"
     checks = ["eval_mode", "forward", "workers", "finite_outputs", "seen_once", "data_unchanged"]
     checks.append("model_unchanged")
     integrity.ok([*doubts, "images_complete", *checks, *(["probabilities"] if declared else [])])
+
+
+def _record_precision(kind: Any, observed: Observed, integrity: IntegrityLog) -> None:
+    """Say how far answers of half precision can be trusted."""
+    again, n = observed.again, observed.n_evaluated
+    if kind == "amp":
+        integrity.record("precision", "not_run", "amp: answers of half precision, compared with nothing")
+        return
+    if kind != "fast":
+        integrity.record("precision", "ok", "every answer is one of the model's own precision")
+        return
+    bound = _changed_at_most(observed)
+    text = (
+        f"fast: {again.n_near} of {n} samples ran again in full precision; of {again.n_audited} drawn at "
+        f"random {again.n_changed} change their prediction, so that at most {bound:.2%} of all do "
+        f"(Clopper-Pearson, {_LEVEL:.0%})"
+    )
+    integrity.record("precision", "warn" if again.n_changed else "ok", text)
+
+
+def _changed_at_most(observed: Observed) -> float:
+    """Return the bound on the share of predictions that full precision would change."""
+    again, n = observed.again, observed.n_evaluated
+    if again.n_near >= n:
+        return 0.0
+    if again.n_audited >= n:
+        return again.n_changed / n
+    return share_at_most(again.n_changed, again.n_audited, level=_LEVEL)
 
 
 def document(
@@ -222,8 +254,36 @@ def _run_facts(described: Description, observed: Observed, n_samples: int) -> di
     seconds = observed.seconds.get("inference")
     return {
         **described.run,
+        **_speed(observed, n_samples),
+        **({"fast": _fast_facts(observed)} if described.run.get("precision") == "fast" else {}),
         "halved_batches": len(observed.halved),
         "smallest_batch": min(observed.halved.values(), default=None),
         "seconds": {name: observed.seconds.get(name, 0.0) for name in ("inference", "audit")},
         "samples_per_second": n_samples / seconds if seconds else None,
+    }
+
+
+def _speed(observed: Observed, n_samples: int) -> dict[str, Any]:
+    """Return what gates can take: samples a second, milliseconds a batch, megabytes."""
+    seconds, latencies = observed.seconds.get("inference"), observed.latencies
+    return {
+        "throughput": n_samples / seconds if seconds else None,
+        "latency_p50_ms": latencies.milliseconds(0.5),
+        "latency_p95_ms": latencies.milliseconds(0.95),
+        "peak_memory_mb": observed.peak_memory_mb,
+        "breakdown": {name: observed.seconds.get(name, 0.0) for name in ("load", "forward", "account")},
+    }
+
+
+def _fast_facts(observed: Observed) -> dict[str, Any]:
+    again = observed.again
+    limit, largest = (value if math.isfinite(value) else None for value in (again.limit, again.largest))
+    return {
+        "ran_again": again.n_near,
+        "compared": again.n_audited,
+        "changed": again.n_changed,
+        "changed_at_most": _changed_at_most(observed),
+        "level": _LEVEL,
+        "measured_error": limit,
+        "largest_error": largest,
     }

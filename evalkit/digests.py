@@ -1,36 +1,31 @@
 """Digests of what was asked and fed: equal for equal content, whatever the batches, shards or their order."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.codes import Codes, Texts, mixed, text_codes
+from evalkit.codes import Codes, Texts, mixed, row_codes, text_codes
 
 _MODULUS = 1 << 64
-_KEY = b"evalkit.digest/1"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderFreeDigest:
-    """A multiset hash: two 64-bit hashes of each item, each summed modulo 2**64.
+    """A multiset hash: two 64-bit codes of each item, each summed modulo 2**64.
 
-    Of inputs the two are the halves of one keyed 128-bit BLAKE2b, of ids and labels those of ``codes``. Sums
-    commute, so parts merge by ``+`` in any order; unlike an exclusive or, an item that occurs twice does not
-    vanish.
+    Sums commute, so parts merge by ``+`` in any order; unlike an exclusive or, an item that occurs twice does
+    not vanish.
     """
 
     first: int = 0
     second: int = 0
     n_items: int = 0
-
-    @classmethod
-    def of(cls, items: Iterable[bytes]) -> "OrderFreeDigest":
-        """Digest some items."""
-        return cls.of_codes(item_codes(items))
 
     @classmethod
     def of_codes(cls, codes: NDArray[np.uint64]) -> "OrderFreeDigest":
@@ -51,10 +46,26 @@ class OrderFreeDigest:
         return hashlib.sha256(b"".join(part.to_bytes(8, "little") for part in parts)).hexdigest()
 
 
-def item_codes(items: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Return the two halves of each item's keyed 128-bit BLAKE2b, uint64, shape (n, 2)."""
-    hashed = b"".join(hashlib.blake2b(item, digest_size=16, key=_KEY).digest() for item in items)
-    return np.frombuffer(hashed, "<u8").reshape(-1, 2)
+def input_codes(inputs: Sequence[NDArray[np.generic]]) -> NDArray[np.uint64]:
+    """Return two codes of what the model was fed of each sample, uint64, shape (n, 2).
+
+    Dtypes and shapes count as well as values.
+
+    Args:
+        inputs: The model's inputs as host arrays, each of shape (n, ...).
+    """
+    header = "|".join(f"{array.dtype.str}{array.shape[1:]}" for array in inputs)
+    found = _header_codes(header)
+    for array in inputs:
+        rows = np.ascontiguousarray(array).reshape(len(array), math.prod(array.shape[1:]))
+        found = mixed(found ^ row_codes(rows.view(np.uint8)))
+    return found.T
+
+
+@lru_cache(maxsize=8)
+def _header_codes(header: str) -> Codes:
+    """Return the codes of a header, shape (2, 1)."""
+    return text_codes(Texts.of([header]))
 
 
 class DataDigest:
@@ -112,17 +123,6 @@ def counted_digest(class_names: Sequence[str], support: Sequence[int]) -> str:
     """Digest what is known of samples that came as counts: how many there are of each class."""
     parts = [text for pair in sorted(zip(class_names, map(str, support), strict=True)) for text in pair]
     return hashlib.sha256(_names_bytes(["counted", *parts])).hexdigest()
-
-
-def array_items(inputs: Sequence[NDArray[np.generic]]) -> Iterable[bytes]:
-    """Yield one byte string a sample: what the model was fed, with dtype and shape.
-
-    Args:
-        inputs: The model's positional inputs as host arrays, each of shape (n, ...).
-    """
-    header = "|".join(f"{array.dtype.str}{array.shape[1:]}" for array in inputs).encode()
-    for row in zip(*(np.ascontiguousarray(array) for array in inputs), strict=True):
-        yield header + b"".join(value.tobytes() for value in row)
 
 
 def _names_bytes(names: Sequence[str]) -> bytes:

@@ -16,6 +16,7 @@ CHECKS = {
     "data_repeatable": "the first samples are the same when they are read again",
     "data_unchanged": "no sample came, went or was written again during the run",
     "deterministic": "the first samples give the same answer twice",
+    "precision": "half precision changes no prediction",
     "batch_independent": "answers do not depend on the order or the rest of a batch",
     "several_predicted": "more than one class is predicted",
     "images_complete": "truncated images are refused, not filled up (LOAD_TRUNCATED_IMAGES is off)",
@@ -29,7 +30,7 @@ CHECKS = {
 
 # Of these a warning is one of the verdict, too; --strict makes it a failure.
 DOUBTS = frozenset(
-    "batch_independent several_predicted images_complete inputs_differ labels_agree not_trained_on"
+    "precision batch_independent several_predicted images_complete inputs_differ labels_agree not_trained_on"
     " class_order".split()
 )
 _BADNESS: Mapping[Status, int] = {"ok": 0, "not_run": 1, "warn": 2, "fail": 3}

@@ -4,7 +4,7 @@ One row a sample, in index order of the batches: who it was, what was true, what
 scores, from which every score metric is computed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -50,6 +50,53 @@ class PredictionBatch:
     outputs: NDArray[Any] | None
     ids: Any = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def kept(self) -> "PredictionBatch":
+        """Return the same with outputs of its own: a model may give the same memory again."""
+        return self if self.outputs is None else replace(self, outputs=self.outputs.copy())
+
+
+def alike(one: PredictionBatch, other: PredictionBatch) -> bool:
+    """Return whether two batches have columns of the same types, so that they can be joined."""
+    kinds = _kinds(one)
+    return kinds == _kinds(other) and not any(kind.endswith("O") for kind in kinds.values())
+
+
+def joined_batch(batches: Sequence[PredictionBatch]) -> PredictionBatch:
+    """Return the samples of batches that are alike as one."""
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    outputs = None if first.outputs is None else _joined([one.outputs for one in batches])
+    columns = {
+        name: _joined([getattr(one, name) for one in batches]) for name in ("index", "y_true", "y_pred")
+    }
+    return PredictionBatch(
+        **columns,
+        outputs=outputs,
+        ids=_joined_ids([one.ids for one in batches]),
+        attributes={name: _joined([one.attributes[name] for one in batches]) for name in first.attributes},
+    )
+
+
+def _joined(parts: Sequence[Any]) -> NDArray[Any]:
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _joined_ids(parts: Sequence[Any]) -> Any:
+    if parts[0] is None:
+        return None
+    if isinstance(parts[0], pa.Array):
+        return pa.concat_arrays(parts)
+    return [name for part in parts for name in part]
+
+
+def _kinds(batch: PredictionBatch) -> dict[str, str]:
+    """Return the type of each column, text of whatever length being one; ``O`` where numpy has none."""
+    types = {name: np.asarray(values).dtype for name, values in batch.attributes.items()}
+    kinds = {name: "U" if one.kind == "U" else one.str for name, one in types.items()}
+    wide = "" if batch.outputs is None else batch.outputs.dtype.str
+    return {**kinds, "evalkit:outputs": wide, "evalkit:ids": type(batch.ids).__name__}
 
 
 def reserved(name: str) -> bool:
@@ -99,7 +146,7 @@ def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
 def _named_columns(batch: PredictionBatch) -> dict[str, Any]:
     return {
         "index": batch.index,
-        "sample_id": [str(i) for i in batch.index.tolist()] if batch.ids is None else _texts(batch.ids),
+        "sample_id": pa.array(batch.index).cast(pa.string()) if batch.ids is None else _texts(batch.ids),
         "y_true": _classes(batch.y_true),
         "y_pred": _classes(batch.y_pred),
     }

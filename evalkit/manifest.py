@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evalkit.errors import DocumentError, os_reason
 
-SCHEMA = "evalkit.manifest/1"
+SCHEMA = "evalkit.manifest/2"
 
 
 @dataclass(frozen=True, slots=True)

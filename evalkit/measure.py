@@ -1,6 +1,6 @@
 """The trunk: a model and data become one EvalResult and a ledger, whichever door they came through."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ import torch
 from evalkit.concluding import Evaluation
 from evalkit.describing import Description
 from evalkit.errors import DataError
-from evalkit.inference import batch_list, copied, iterate_batches
+from evalkit.inference import Fed, batch_list, copied, feed, iterate_batches
 from evalkit.inference.mode import flags
 from evalkit.integrity import IntegrityLog
 from evalkit.result import Partial
@@ -19,7 +19,8 @@ from evalkit.work import Share, Work
 
 __all__ = ["Candidate", "Evaluation", "Progress", "measure", "share_of"]
 
-Progress = Callable[[int, int], None]
+# Takes (samples done, samples in all, seconds by what they were spent on).
+Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def measure(models: Sequence[Candidate], *, clock: Callable[[], float], progress
         models: The candidate, and perhaps a baseline over the same batches, which ends where the candidate's
             run becomes invalid.
         clock: Seconds from any start.
-        progress: Called with (samples done, samples in all).
+        progress: Called with (samples done, samples in all, seconds by what they were spent on).
 
     Raises:
         EvalkitError: The model returns what was not declared, or an input is refused. An invalid run does
@@ -90,21 +91,26 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
         stamp = setup.source.stamp()
         n_done = sum(len(batch) for batch in batch_list(share.n_samples, share.batch_size, share.batches))
         n_done -= sum(len(batch) for batch in batches)
-        loaded = iterate_batches(
-            setup.source, batches, workers=setup.workers, timeout=setup.worker_timeout, numbers=to_do
+        loaded = feed(
+            iterate_batches(
+                setup.source, batches, workers=setup.workers, timeout=setup.worker_timeout, numbers=to_do
+            ),
+            dtype=first.dtype,
+            ahead=setup.reads_ahead,
         )
-        progress(n_done, len(share.samples))
+        progress(n_done, len(share.samples), first.spent)
         # Closed here and now: the error that makes a run invalid would keep the workers as long as itself.
         with first.watching_workers(), closing(loaded):
-            for position, batch in zip(to_do, first.reading(loaded), strict=False):
+            for position, fed in zip(to_do, first.reading(loaded), strict=False):
                 if first.part_is_due or first.next_position not in (None, position):
                     _cut(runs)
                 for run in others:  # each its own inputs: a forward pass may change them in place
-                    run.take(position, replace(batch, inputs=copied(batch.inputs)))
-                first.take(position, batch)
+                    apart = replace(fed.batch, inputs=copied(fed.batch.inputs))
+                    run.take(position, Fed.of(apart, run.dtype))
+                first.take(position, fed)
                 if first.failure is not None or first.work.stopping():
                     break
-                progress(n_done + first.n_seen, len(share.samples))
+                progress(n_done + first.n_seen, len(share.samples), first.spent)
         first.check_data(stamp)
         first.check_readable()
         _cut(runs)

@@ -98,6 +98,8 @@ def prepare(
         worker_timeout=spec.run.worker_timeout,
         audit=spec.run.audit,
         stochastic=spec.run.stochastic,
+        precision=spec.run.precision,
+        seed=spec.run.seed,
         trained_on=_trained_on(loaded, fed),
         exclude=spec.data.on_unreadable == "exclude",
         valid=valid,

@@ -6,6 +6,7 @@ while it is imported and built, and while it runs.
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -15,15 +16,28 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 
 
 class _Noted:
-    """What was opened; one hook a process, because a hook cannot be removed."""
+    """What was opened; one hook a process, because a hook cannot be removed.
+
+    Each thread notes for itself: one that reads samples opens files while the model runs.
+    """
 
     def __init__(self) -> None:
         self.hooked = False
-        self.now: When | None = None
+        self._here = threading.local()
         self.paths: dict[When, set[str]] = {"built": set(), "run": set()}
 
+    @property
+    def now(self) -> When | None:
+        """What this thread notes for; None where for nothing."""
+        found: When | None = getattr(self._here, "now", None)
+        return found
+
+    @now.setter
+    def now(self, when: When | None) -> None:
+        self._here.now = when
+
     def hook(self, event: str, args: tuple[Any, ...]) -> None:
-        if self.now is None or event != "open" or len(args) != 3:  # noqa: PLR2004 - path, mode, flags
+        if event != "open" or self.now is None or len(args) != 3:  # noqa: PLR2004 - path, mode, flags
             return
         path, _, flags = args
         if isinstance(path, (str, bytes)) and not (isinstance(flags, int) and flags & _WRITING):

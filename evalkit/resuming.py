@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from evalkit.datasets import Batch
-from evalkit.digests import array_items, item_codes
+from evalkit.digests import input_codes
 from evalkit.errors import ChangedError
 from evalkit.inference import Predictor, batch_list, iterate_batches
 from evalkit.inference.batches import moved
@@ -47,7 +47,7 @@ def check_read_again(
             lost += [one.index for one in batch.unreadable]
             if len(batch.index):
                 fed = host_arrays(moved(batch.inputs, setup.device, predictor.dtype))
-                prints.append(item_codes(array_items(fed))[:, 0])
+                prints.append(input_codes(fed)[:, 0])
                 rows.append(_own(batch, predictor))
             n_done += len(batch.index) + len(batch.unreadable)
             progress(n_done, n_all)

@@ -1,11 +1,12 @@
 """One model's pass over the data: what is taken batch by batch, checked, and written in parts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from evalkit.concluding import Evaluation, conclude, lost
 from evalkit.datasets import Batch, Inputs
@@ -13,6 +14,7 @@ from evalkit.datasets.images import truncated_allowed
 from evalkit.describing import Description
 from evalkit.errors import DataError, InvalidRunError
 from evalkit.inference import (
+    Fed,
     Taken,
     batch_list,
     evaluation_mode,
@@ -23,9 +25,10 @@ from evalkit.inference import (
 )
 from evalkit.inference.anatomy import anatomy
 from evalkit.inference.audit import N_TWICE, Auditor, check_repeatable
-from evalkit.inference.batches import reordered
-from evalkit.inference.memory import Fitting
+from evalkit.inference.batches import copied, reordered
+from evalkit.inference.memory import Fitting, peak_memory_mb
 from evalkit.inference.mode import check_eval_mode
+from evalkit.inference.precision import N_MEASURED, half_of, largest_error
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
 from evalkit.ledger import ROW_GROUP
@@ -69,13 +72,17 @@ class Run:
         self._whole: Description | None = None
         self._started = clock()
         self._fitting = Fitting()
+        self._half = half_of(setup.precision, work.share.n_samples, setup.seed)
         self._begin_part()
         output = setup.question.asked.decision.output
         self._writer = PartWriter(work.folder, work.stream, output, described.shape.bins())
 
     def _begin_part(self) -> None:
         self._state = Observed(n_trained_on=None if self.setup.trained_on is None else 0)
-        self._predictor = replace(predictor_of(self.setup, self._state), fitting=self._fitting)
+        if self._half is not None and self._half.limit is not None:
+            self._state.again.limit = self._state.again.largest = self._half.limit
+        predictor = predictor_of(self.setup, self._state)
+        self._predictor = replace(predictor, fitting=self._fitting, half=self._half, clock=self.clock)
         self._batches: list[int] = []
         self._since = self.clock()
 
@@ -86,8 +93,27 @@ class Run:
         self._check_seconds = self.clock() - start
         try:
             self.opened.enter_context(evaluation_mode(self.setup.model))
+            self._measure_half()
         except InvalidRunError as error:
             self.failure = error
+
+    def _measure_half(self) -> None:
+        """See how far half precision is off, on the first samples of the data: the same for every shard."""
+        if self._half is None or not self._half.asks_again:
+            return
+        setup, start = self.setup, self.clock()
+        n_samples, size = min(N_MEASURED, self.work.share.n_samples), setup.batch_size
+        batches = (setup.source.batch(index) for index in batch_list(n_samples, size))
+        asked = (self._predictor.error_on(batch) for batch in batches if len(batch.index))
+        limit = largest_error(setup.question.asked.decision, asked)
+        self._half = replace(self._half, limit=limit)
+        self._begin_part()
+        self._state.spend("audit", self.clock() - start)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The model's floating type."""
+        return self._predictor.dtype
 
     @property
     def n_seen(self) -> int:
@@ -105,7 +131,7 @@ class Run:
             died = InvalidRunError(f"a loader worker died: {first_line(error)}", check="workers")
             self.failure = self.failure or died
 
-    def reading(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def reading(self, batches: Iterator[Fed]) -> Iterator[Fed]:
         """Count the time in which batches are waited for; a dead worker makes the run invalid."""
         while True:
             start = self.clock()
@@ -114,26 +140,26 @@ class Run:
             except InvalidRunError as error:
                 self.failure = error
                 return
-            self._state.spend("inference", self.clock() - start)
+            self._spend("load", self.clock() - start)
             if batch is None:
                 return
             yield batch
 
-    def take(self, position: int, batch: Batch) -> None:
+    def take(self, position: int, fed: Fed) -> None:
         """Run one batch; what the model answers goes to the part that is being made."""
         if self.failure is not None:
             return
         try:
-            self._take(position, batch)
+            self._take(position, fed)
         except InvalidRunError as error:
             self.failure = error
 
-    def _take(self, position: int, batch: Batch) -> None:
-        asked_again = self._few_of(batch)
+    def _take(self, position: int, fed: Fed) -> None:
+        asked_again = self._few_of(fed.batch)
         if asked_again:
-            self._read_again(batch)
-        start = self.clock()
-        found = self._predictor.take(position, batch)
+            self._read_again(fed.batch)
+        start, forward = self.clock(), self._state.seconds.get("forward", 0.0)
+        found = self._predictor.take(position, fed)
         if found is not None:
             self._writer.add(found.batch, found.prints)
             self.work.taken(found.batch)
@@ -142,9 +168,24 @@ class Run:
                     found.prints
                 )
         self._batches.append(position)
-        self._state.spend("inference", self.clock() - start)
+        seconds = self.clock() - start
+        self._state.spend("inference", seconds)
+        self._state.spend("account", seconds - (self._state.seconds.get("forward", 0.0) - forward))
         if found is not None and asked_again:
             self._audit(asked_again, found)
+
+    def _spend(self, what: str, seconds: float) -> None:
+        """Count time of the loop."""
+        self._state.spend("inference", seconds)
+        self._state.spend(what, seconds)
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """Seconds of the loop so far: load, forward, account."""
+        names = ("load", "forward", "account")
+        return {
+            name: sum(one.seconds.get(name, 0.0) for one in (self.observed, self._state)) for name in names
+        }
 
     def _read_again(self, batch: Batch) -> None:
         """Compare the batch with what is read a second time, before a model can change it."""
@@ -175,10 +216,11 @@ class Run:
             return
         on_cpu = setup.device.type == "cpu"
         asked, dtype = setup.question.asked.decision, self._state.output_dtype
+        recorded = found.batch.outputs
         try:
-            Auditor(self._predictor.ask, asked, dtype, on_cpu=on_cpu).audit(
-                inputs, found.batch.outputs, self.integrity
-            )
+            if self._half is not None and self._half.asks_again:  # only some of what is recorded is exact
+                recorded, dtype = self._predictor.ask(copied(inputs)), "float32"
+            Auditor(self._predictor.ask, asked, dtype, on_cpu=on_cpu).audit(inputs, recorded, self.integrity)
         except InvalidRunError:
             self._check_model("after the first batch")  # the cause, where it is known
             raise
@@ -210,7 +252,8 @@ class Run:
         """Write what was done as a part, once the model is proved to be the same as before."""
         if self.failure is not None or not self._batches:
             return
-        first, last = self._batches[0], self._batches[-1]
+        first, last, start = self._batches[0], self._batches[-1], self.clock()
+        self._state.peak_memory_mb = peak_memory_mb(self.setup.device)
         try:
             self._check_model(f"after batch {last}")
         except InvalidRunError as error:
@@ -223,9 +266,11 @@ class Run:
         self.parts.append(self._writer.write(first, last + 1, self._state, self.integrity.found))
         self.observed.join(self._state)
         self._begin_part()
+        self._spend("account", self.clock() - start)
 
     def close(self) -> None:
         """Give the model back; what failed first is what failed."""
+        self._writer.close()
         try:
             self.opened.close()
         except InvalidRunError as error:
@@ -293,7 +338,8 @@ class Run:
         except DataError:
             with suppress(InvalidRunError, DataError), evaluation_mode(setup.model):
                 probe = predictor_of(setup, Observed())
-                probe.take(0, next(iterate_batches(setup.source, batch_list(1, 1), workers=0)))
+                first = next(iterate_batches(setup.source, batch_list(1, 1), workers=0))
+                probe.take(0, Fed.of(first, probe.dtype))
             raise
 
 

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from evalkit.assemble import Question
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Source
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, SpecificationError
 from evalkit.inference import Predictor
 from evalkit.manifest import Manifest
 from evalkit.parts import Observed
 from evalkit.samples import DEFAULT_MEMORY
+
+_OWN_SOURCES = frozenset({"npz", "folder", "table"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class Setup:
         audit: ``standard`` asks the model again about the first samples, ``full`` about some of every batch,
             ``off`` not at all.
         stochastic: The model is meant to be random: its answers are not compared.
+        precision: ``exact``, ``amp`` (bfloat16 where torch takes that to be harmless) or ``fast`` (the same,
+            and full precision for every sample that it could decide otherwise).
+        seed: Draws the samples that ``fast`` is compared on.
         trained_on: What the training set looks like to the model.
         n_outputs: Of the model; by default as many as there are class names.
         valid: The outputs that count, as indices into all that the model has; None for all.
@@ -66,15 +71,32 @@ class Setup:
     run: dict[str, Any] = field(default_factory=dict)
     audit: Literal["standard", "full", "off"] = "standard"
     stochastic: bool = False
+    precision: Literal["exact", "amp", "fast"] = "exact"
+    seed: int = 0
     trained_on: Manifest | None = None
     n_outputs: int = 0
     source_names: tuple[str, ...] = ()
     order: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        """Take the number of class names where nothing else is said."""
+        """Take the number of class names where nothing else is said.
+
+        Raises:
+            SpecificationError: ``fast`` of a model that is meant to be random: answers cannot be compared.
+        """
+        if self.precision == "fast" and self.stochastic:
+            raise SpecificationError(
+                "run.precision: fast compares answers, and run.stochastic says that they are random",
+                hint="Set run.precision to exact or amp",
+            )
         if not self.n_outputs:
             object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether a thread reads samples while the model works: not where the user's code reads them."""
+        own = self.source.facts().get("source") in _OWN_SOURCES
+        return own and self.workers == 0 and not self.stochastic
 
 
 def predictor_of(setup: Setup, state: Observed, model: torch.nn.Module | None = None) -> Predictor:

@@ -68,7 +68,7 @@ def measured(setup, folder, *, index=1, count=1, limit=None, done=()):
     share = share_of(setup, limit=limit, index=index, count=count)
     work = Work(folder / "parts", folder / "table.parquet", share, done)
     (run,) = measure(
-        [Candidate(setup, IntegrityLog(), work)], clock=time.perf_counter, progress=lambda done, total: None
+        [Candidate(setup, IntegrityLog(), work)], clock=time.perf_counter, progress=lambda *_: None
     )
     return run
 

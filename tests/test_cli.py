@@ -727,12 +727,13 @@ def test_progress_off_a_terminal_is_a_plain_line(capsys):
 
     times = iter([0.0, 0.0, 1.0, 10.5, 12.0, 21.0])
     update = _plain_lines("toy", lambda: next(times))
-    for done in (0, 10, 105, 120, 210):
+    for done in (0, 10, 105, 120):
         update(done, 420)
+    update(210, 420, {"load": 1.0, "forward": 8.0, "account": 1.0})
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "toy: 105 of 420 samples, 10 a second, 32 s left",
-        "toy: 210 of 420 samples, 10 a second, 21 s left",
+        "toy: 210 of 420 samples, 10 a second, 21 s left (load 10%, forward 80%, account 10%)",
     ]
 
 

@@ -408,20 +408,23 @@ def test_pictures_that_go_under_way(evalkit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "pictures")
     victim = tmp_path / "pictures/data/val/red/5.png"
     from evalkit import running
+    from evalkit.datasets.pictures import Pictures
 
-    take = running.Run.take
+    take, read = running.Run.take, Pictures.batch
 
-    def take_and_remove(run, position, batch):
-        victim.unlink(missing_ok=True)
-        take(run, position, batch)
+    def remove_and_read(source, index):
+        if index[0] > 0:  # samples are read ahead of the model
+            victim.unlink(missing_ok=True)
+        return read(source, index)
 
-    monkeypatch.setattr(running.Run, "take", take_and_remove)
+    monkeypatch.setattr(Pictures, "batch", remove_and_read)
     code, _, err = evalkit(
         "run", *pictures(tmp_path / "pictures"), "--batch-size", "4", "-o", tmp_path / "out"
     )
     assert (code, "samples came, went or were written again" in err, "red/5.png" in err) == (5, True, True), (
         err
     )
+    monkeypatch.setattr(Pictures, "batch", read)
     write_project(tmp_path / "pictures")
     first = tmp_path / "pictures/data/val/blue/0.png"
 

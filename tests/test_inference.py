@@ -1,6 +1,8 @@
 """The loop: eval mode, every sample once, one decision rule, nothing guessed from values."""
 
 import sys
+import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -9,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from evalkit.datasets import NpzSource
+from evalkit.datasets import Batch, NpzSource
+from evalkit.datasets.userdata import UserData
 from evalkit.decide import Decision
 from evalkit.errors import DataError, InvalidRunError, ModelError, SpecificationError
 from evalkit.inference import (
+    Fed,
     Predictor,
     batch_list,
     evaluation_mode,
+    feed,
     iterate_batches,
     pick_device,
 )
@@ -46,7 +51,10 @@ def run(
             state=state,
         )
         stream = iterate_batches(source, batch_list(len(source), batch_size), workers=workers)
-        batches = [predictor.take(position, batch).batch for position, batch in enumerate(stream)]
+        batches = [
+            predictor.take(position, Fed.of(batch, predictor.dtype)).batch
+            for position, batch in enumerate(stream)
+        ]
     for batch in batches:
         seen.add(batch.index)
     seen.check(0, len(source))
@@ -374,3 +382,61 @@ def test_what_makes_bits_reproducible_is_given_back():
         assert flags()["threads"] == torch.get_num_threads()
     finally:
         cuda.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+
+
+def batches_of(sizes, *, fails=False):
+    """Yield batches of a few samples each, of which the last may not be readable."""
+    start = 0
+    for size in sizes:
+        index = np.arange(start, start + size)
+        x = torch.arange(start * 3, (start + size) * 3, dtype=torch.float64).reshape(size, 3)
+        yield Batch(index, (x,), index % 2)
+        start += size
+    if fails:
+        raise DataError("cannot be read")
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_feeding_gives_the_batches_as_they_are(ahead):
+    """In order, in the model's type, with the codes that each has alone; an error comes after what was read."""
+    alone = [Fed.of(batch, torch.float32) for batch in batches_of([4, 4, 0, 1, 4])]
+    fed = []
+    with pytest.raises(DataError, match="cannot be read"):
+        fed.extend(feed(batches_of([4, 4, 0, 1, 4], fails=True), dtype=torch.float32, ahead=ahead))
+    assert [one.batch.index.tolist() for one in fed] == [one.batch.index.tolist() for one in alone]
+    for one, other in zip(fed, alone, strict=True):
+        assert np.array_equal(one.codes, other.codes)
+        assert one.inputs[0].dtype == torch.float32
+        assert one.cast == "float64 -> float32"
+
+
+def test_feeding_ahead_ends_with_its_reader():
+    """Whoever stops reading ends the thread, and what it reads from is closed."""
+    closed = []
+
+    def endless():
+        try:
+            while True:
+                yield from batches_of([2])
+        finally:
+            closed.append(True)
+
+    before = threading.active_count()
+    with closing(feed(endless(), dtype=None, ahead=True)) as stream:
+        next(stream)
+    assert closed == [True]
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("positions", [[1, 2, 3], [5, 1, 2], [4]])
+def test_tensors_in_memory_are_cut_as_a_whole(positions):
+    """A TensorDataset gives the batch that joining its items gives, in memory of its own."""
+    x, y = torch.randn(9, 3), torch.arange(9) % 2
+    data = torch.utils.data.TensorDataset(x, y)
+    index = np.array(positions)
+    cut = UserData(data, "data", ("a", "b")).batch(index)
+    joined = UserData(data, "data", ("a", "b"), torch.utils.data.default_collate).batch(index)
+    assert torch.equal(cut.inputs[0], joined.inputs[0])
+    assert np.array_equal(cut.y_true, joined.y_true)
+    cut.inputs[0].zero_()
+    assert torch.equal(x[positions], joined.inputs[0])

@@ -97,7 +97,7 @@ THIRD_PARTY = {
     "findings": {"numpy"},
     "setup": {"numpy", "torch"},
     "expecting": {"numpy", "torch", "pyarrow"},
-    "running": {"numpy"},
+    "running": {"numpy", "torch"},
     "measure": {"torch"},
     "ranks": {"numpy", "torch"},
     "scoring": {"numpy", "pyarrow"},

@@ -18,6 +18,7 @@ from evalkit.metrics.ranking import (
     average_precision_of,
     coarsened,
     delong_variance,
+    groups_of,
     operating_points,
     pr_curve,
     roc_auc,
@@ -410,3 +411,17 @@ def test_average_precision_of_tables(rows):
     values = average_precision_of(np.stack([table, 3 * table]))
     expected = average_precision(ranked(rows)).value
     assert values == pytest.approx([expected, expected], nan_ok=True)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 300])
+def test_float32_scores_are_ranked_as_float64(n):
+    """One sort of keys gives the groups that unique values give, zeros and infinities among them."""
+    rng = np.random.default_rng(n)
+    score = np.round(rng.normal(size=n), 1).astype(np.float32)
+    score[: n // 3] *= np.float32(0)
+    score[n // 2 :: 9] = -np.inf
+    truth = rng.random(n) < 0.4
+    ours, theirs = Ranked.of(truth, score), Ranked.of(truth, score.astype(np.float64))
+    for name in ("scores", "positives", "negatives"):
+        assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+    assert np.array_equal(groups_of(ours, score), groups_of(theirs, score.astype(np.float64)))

@@ -42,6 +42,7 @@ def evaluate(
     batch_size: int = 256,
     audit: Literal["standard", "full", "off"] = "standard",
     stochastic: bool = False,
+    precision: Literal["exact", "amp", "fast"] = "exact",
     name: str = "model",
 ) -> EvalResult:
     """Evaluate a module on a Dataset or DataLoader; the module comes back as it was found.
@@ -61,6 +62,7 @@ def evaluate(
         batch_size: For a Dataset; a DataLoader brings its own.
         audit: Ask the model again about samples of the first batch, of every batch (full), or not at all.
         stochastic: The model is meant to be random, so its answers are not compared.
+        precision: exact, amp (bfloat16 autocast) or fast (the same, and full precision near decisions).
         name: Of the run.
 
     Raises:
@@ -85,6 +87,7 @@ def evaluate(
             batch_size=batch_size,
             audit=audit,
             stochastic=stochastic,
+            precision=precision,
             name=name,
         ),
         IntegrityLog(),
@@ -109,6 +112,7 @@ def module_setup(
     batch_size: int = 256,
     audit: Literal["standard", "full", "off"] = "standard",
     stochastic: bool = False,
+    precision: Literal["exact", "amp", "fast"] = "exact",
     name: str = "model",
 ) -> "Setup":
     """Return what :func:`evaluate` runs, for callers that know more: which file the weights are from."""
@@ -152,11 +156,13 @@ def module_setup(
         },
         audit=audit,
         stochastic=stochastic,
+        precision=precision,
         run={
             "batch_size": walked.batch_size,
             "workers": walked.workers,
             "audit": audit,
             "stochastic": stochastic,
+            "precision": precision,
         },
     )
 
@@ -181,7 +187,7 @@ def result_of(setup: "Setup", integrity: IntegrityLog) -> EvalResult:
         (run,) = measure(
             [Candidate(setup, integrity, work)],
             clock=time.perf_counter,
-            progress=lambda done, total: None,  # noqa: ARG005
+            progress=lambda *_: None,
         )
         evaluation = run.evaluation(provenance())
     if evaluation.failure is not None:

@@ -5,18 +5,27 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from evalkit.display import MAX_TEXT, visible
 from evalkit.errors import OutputError, SpecificationError, os_reason
 
 PLAIN_EVERY = 10.0
+Spent = Mapping[str, float]
+NOTHING: Spent = {}
 # What a CI runner takes for a command: GitHub `::` at the start of a line, however far it is indented;
 # GitHub, Azure and TeamCity `##[`, `##vso[` and the like, anywhere in it.
 _COMMAND = re.compile(r"(?:^|(?<=[\r\n]))([^\S\r\n]*):(?=:)|#(?=#\w*\[)")
+
+
+class Shown(Protocol):
+    """Shows how far something is."""
+
+    def __call__(self, done: int, total: int, spent: Spent = NOTHING, /) -> None:
+        """Show samples done, samples in all, and seconds by what they were spent on."""
 
 
 def harmless(text: str) -> str:
@@ -100,10 +109,11 @@ def check_current_folder() -> None:
 
 
 @contextmanager
-def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str, *, quiet: bool) -> Iterator[Shown]:
     """Give a function that shows (samples done, samples in all; 0 where that is not known).
 
-    A bar with rate and time left on a terminal, a plain line every ten seconds elsewhere.
+    It also takes seconds by what they were spent on, where that is known, and shows their shares. A bar with
+    rate and time left on a terminal, a plain line every ten seconds elsewhere.
     """
     if quiet:
         yield _silent
@@ -114,12 +124,18 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], No
         yield _plain_lines(label, time.monotonic)
 
 
-def _silent(done: int, total: int) -> None:
+def _silent(done: int, total: int, spent: Spent = NOTHING, /) -> None:
     """Show nothing."""
 
 
+def _shares(spent: Spent) -> str:
+    """Write where the time goes, as ``load 5 %, forward 93 %, account 2 %``; nothing before there is any."""
+    whole = sum(spent.values())
+    return ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in spent.items()) if whole else ""
+
+
 @contextmanager
-def _rich_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def _rich_bar(label: str) -> Iterator[Shown]:
     # Only a terminal needs rich.
     from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
@@ -138,27 +154,29 @@ def _rich_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[shares]}"),
     )
     start = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, rate="")
+        task = bar.add_task("", total=None, rate="", shares="")
 
         first: int | None = None  # a run that goes on has samples that it did not run itself
 
-        def update(done: int, total: int) -> None:
+        def update(done: int, total: int, spent: Spent = NOTHING, /) -> None:
             nonlocal first
             first = done if first is None else first
             rate = (done - first) / max(time.monotonic() - start, 1e-9)
-            bar.update(task, completed=done, total=total or None, rate=f"{rate:.0f} samples/s")
+            text = f"{rate:.0f} samples/s"
+            bar.update(task, completed=done, total=total or None, rate=text, shares=_shares(spent))
 
         yield update
 
 
-def _plain_lines(label: str, clock: Callable[[], float]) -> Callable[[int, int], None]:
+def _plain_lines(label: str, clock: Callable[[], float]) -> Shown:
     start = last = clock()
     first: int | None = None  # a run that goes on has samples that it did not run itself
 
-    def update(done: int, total: int) -> None:
+    def update(done: int, total: int, spent: Spent = NOTHING, /) -> None:
         nonlocal last, first
         first = done if first is None else first
         now = clock()
@@ -167,6 +185,7 @@ def _plain_lines(label: str, clock: Callable[[], float]) -> Callable[[int, int],
         last = now
         rate = max(done - first, 1) / (now - start)
         left = f", {(total - done) / rate:.0f} s left" if total else ""
-        tell(f"{label}: {done}{f' of {total}' if total else ''} samples, {rate:.0f} a second{left}")
+        shares = f" ({_shares(spent)})" if spent else ""
+        tell(f"{label}: {done}{f' of {total}' if total else ''} samples, {rate:.0f} a second{left}{shares}")
 
     return update

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS, WAIT_SECONDS = 1.0, 0.1
 GO_ON = "What was done is kept: --resume goes on, with any number of ranks"
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 class Hand:
@@ -84,13 +84,13 @@ class Hand:
         """Return whether to end early."""
         return self.sent.came or self._stopping
 
-    def alive(self, progress: Progress) -> Progress:
+    def alive(self, progress: Progress) -> Callable[[int, int], None]:
         """Give signs of life while something is done that is no share."""
 
         def update(done: int, total: int) -> None:
             if self._is_due():
                 self.board.beat(total - done)
-            progress(done, total)
+            progress(done, total, {})
 
         return update
 
@@ -98,14 +98,14 @@ class Hand:
         """Give signs of life, and show what all ranks have done."""
         others: dict[int, int] = {}
 
-        def update(done: int, total: int) -> None:
+        def update(done: int, total: int, spent: Mapping[str, float]) -> None:
             self.n_left = total - done
             if self._is_due() or not self.n_left:
                 self.board.beat(self.n_left)
                 self._stopping = self.board.stopping
                 if self.leads:
                     others.update(self._left_of_others())
-            progress(max(0, done - sum(others.values())), total)
+            progress(max(0, done - sum(others.values())), total, spent)
 
         return update
 

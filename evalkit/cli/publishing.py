@@ -84,7 +84,8 @@ def publish_evaluation(
         run: What it was made of; None where there is nothing to go on with or to repeat.
         complete: Whether nothing is left to go on with.
     """
-    result, table = found.result, found.table
+    result = found.result
+    table = found.table if keeps_table(result) else None
     document = result.to_json()
     verdict = judged(result, document, terms, baseline, ledger=table)
     parts: dict[str, bytes | Path] = {}
@@ -95,6 +96,7 @@ def publish_evaluation(
         if rows:
             shown = parts[GALLERY] = directory.temporary(GALLERY)
             write_gallery(shown, rows)
+    if found.table is not None:
         scores = directory.temporary(SCORES)
         if found.bins is not None and found.bins.write(scores):
             parts[SCORES] = scores
@@ -106,6 +108,11 @@ def publish_evaluation(
         documents[RUN] = (finished(run, sums) if complete else run).to_json()
     directory.publish(documents)
     return judgement
+
+
+def keeps_table(result: EvalResult) -> bool:
+    """Return whether the per-sample table is a document of the run; its numbers are made of one anyhow."""
+    return result.run.get("ledger") != "none"
 
 
 def flipped_ids(verdict: Verdict) -> Sequence[str]:

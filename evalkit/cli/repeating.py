@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evalkit.baselines import BaselineRun, kept_baseline
 from evalkit.cli.judging import Judgement, judged, rendered
-from evalkit.cli.publishing import digest_of
+from evalkit.cli.publishing import digest_of, keeps_table
 from evalkit.errors import DocumentError
 from evalkit.gallery import read_gallery
 from evalkit.gates import Terms
@@ -38,14 +38,15 @@ def standing_result(directory: Path, known: RunFile | None, now: RunFile) -> Eva
     if known is None or not known.complete or known.repeated_by(now):
         return None
     try:
-        if not {FILE_NAME, LEDGER} <= known.documents.keys() <= set(DOCUMENTS):
+        if not {FILE_NAME} <= known.documents.keys() <= set(DOCUMENTS):
             return None
         if any(digest_of(directory / name) != digest for name, digest in known.documents.items()):
             return None
         result = read_result(directory)
     except (DocumentError, OSError):
         return None
-    return result if result.valid else None
+    whole = not keeps_table(result) or LEDGER in known.documents
+    return result if result.valid and whole else None
 
 
 def shard_stands(directory: Path, known: RunFile, now: RunFile) -> bool:

@@ -1,39 +1,22 @@
 """``evalkit run``: evaluate a model on data."""
 
 import re
-import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
+from evalkit.cli.ci import CiOptions, Ended, name_run, with_ci
 from evalkit.cli.console import check_current_folder
+from evalkit.cli.evaluating import WHOLE, Call, evaluate
 from evalkit.cli.flags import FLAGS, floor, overrides, with_flags, write_specification
-from evalkit.cli.judging import announce
 from evalkit.cli.many import run_many
 from evalkit.cli.models import check_patterns
-from evalkit.cli.ranks import captain, check_single, check_whole, place_here, tell_code
-from evalkit.cli.stored import named_baseline
-from evalkit.errors import ExitCode, SpecificationError
-from evalkit.gates import Terms, plan_gates
+from evalkit.cli.ranks import check_single, check_whole, place_here
+from evalkit.errors import SpecificationError
+from evalkit.gates import Terms
 from evalkit.provenance import collect_provenance
-from evalkit.reads import forget
-from evalkit.rundir import LEDGER, open_run_directory
-from evalkit.spec import PREDICTIONS, BaselineCheckpoint, Loaded, Override, load_specification
-from evalkit.usercode import import_path
-
-if TYPE_CHECKING:
-    from evalkit.cli.job import Job
-    from evalkit.expecting import Expectation
-    from evalkit.opening import Opened
-    from evalkit.ranks import Place
-
-WHOLE = (1, 1)
+from evalkit.spec import load_specification
 
 
 @click.command("run")
@@ -103,112 +86,30 @@ def command(
             specifications, output, overrides=said, gates=further, ci=ci, verbose=verbose, quiet=quiet
         )
     specification = specifications[0] if specifications else None
-    loaded = _load(specification, overrides=said, gates=further)
+    loaded = load_specification(specification, overrides=said, gates=further)
+    name_run(loaded.spec.name)
     provenance = collect_provenance(
         command=words, specification=specification, base=loaded.base, directory=output, started=started
     )
-    if loaded.spec.data.source == PREDICTIONS:
-        check_single(place)
-        terms = Terms((), loaded.spec.compare, allow_same_model=allow_same_model, strict=strict)
-        ended = _score(
-            loaded, output, terms, provenance,
-            limit=limit, expect=expect, shard=shard, as_json=as_json, quiet=quiet,
-        )  # fmt: skip
-        if write_spec is not None:
-            write_specification(loaded, write_spec)
-        return ended
-    part, expected, imported = _shard(shard, ci), None, frozenset(sys.modules)
-    forget()
-    if place is not None and place.rank:
-        return _follow(place, loaded, output, limit=limit, trusted=trust_checkpoint, imported=imported)
-    with captain(place, loaded) as crew, open_run_directory(output) as directory:
-        if crew is not None:
-            crew.share(directory)
-        baseline = named_baseline(loaded)
-        from evalkit.cli.job import prepare_job  # noqa: PLC0415 - torch, not for --help
-        from evalkit.cli.session import Session  # noqa: PLC0415
-        from evalkit.opening import open_specification  # noqa: PLC0415
-        from evalkit.sources import Sources  # noqa: PLC0415
-
-        number = None if expect is None else _expectation(expect, loaded)
-        opened = open_specification(loaded, trusted=trust_checkpoint)
-        older = _open_older(loaded)
-        gates = plan_gates(
-            loaded.spec.gates,
-            opened.class_names,
-            loaded.source,
-            task=loaded.spec.task,
-            slices=loaded.spec.data.slices,
-        )
-        session = Session(
-            directory,
-            Terms(gates, loaded.spec.compare, allow_same_model=allow_same_model, strict=strict),
-            baseline,
-            provenance,
-            quiet=quiet,
-            pictures=sys.stderr is not None and sys.stderr.isatty(),
-            resume=resume,
-            force=force,
-            crew=crew,
-        )
-        # What the model prints is no data of ours; a forward pass may import, too.
-        with redirect_stdout(sys.stderr), import_path(loaded.base):
-            sources = Sources(loaded.base, imported)
-            job = prepare_job(opened, older, limit=limit, shard=part, sources=sources, place=place)
-            if part != WHOLE:
-                session.shard(job)
-                return Ended(ExitCode.OK)
-            result, judgement, failure = session.whole(job)
-            if number is not None and failure is None:
-                expected = _compare(number, job, output / LEDGER)
-    if write_spec is not None:
+    call = Call(
+        loaded,
+        output,
+        Terms((), loaded.spec.compare, allow_same_model=allow_same_model, strict=strict),
+        provenance,
+        place,
+        limit=limit,
+        shard=_shard(shard, ci),
+        expect=expect,
+        trusted=trust_checkpoint,
+        resume=resume,
+        force=force,
+        as_json=as_json,
+        quiet=quiet,
+    )
+    ended = evaluate(call)
+    if write_spec is not None and (place is None or not place.rank):
         write_specification(loaded, write_spec)
-    code = announce(result, judgement, output, as_json=as_json, quiet=quiet, expected=expected)
-    tell_code(place, code, output)
-    ended = Ended(code, error=failure or judgement.error)
-    run = judged_run(result, judgement, ended=ended, directory=output, source=loaded.source)
-    return replace(ended, runs=[run])
-
-
-def _load(path: Path | None, *, overrides: Sequence[Override], gates: Sequence[dict[str, Any]]) -> Loaded:
-    loaded = load_specification(path, overrides=overrides, gates=gates)
-    name_run(loaded.spec.name)
-    return loaded
-
-
-def _score(loaded: Loaded, output: Path, terms: Terms, provenance: dict[str, Any], **rest: Any) -> Ended:
-    """Score predictions that are there already, as ``evalkit score`` does."""
-    from evalkit.cli.score import score  # noqa: PLC0415 - arrow, not for --help
-
-    for flag, value in (
-        ("--limit", rest.pop("limit")),
-        ("--expect", rest.pop("expect")),
-        ("--shard", rest.pop("shard")),
-    ):
-        if value is not None:
-            raise SpecificationError(f"{flag}: cannot be said of predictions that are there already")
-    return score(loaded, output, terms, provenance, **rest)
-
-
-def _follow(
-    place: "Place",
-    loaded: Loaded,
-    output: Path,
-    *,
-    limit: int | None,
-    trusted: bool,
-    imported: frozenset[str],
-) -> Ended:
-    """Do the share of a rank that does not lead."""
-    from evalkit.cli.follow import Asked, follow  # noqa: PLC0415 - torch
-    from evalkit.opening import open_specification  # noqa: PLC0415
-    from evalkit.sources import Sources  # noqa: PLC0415
-
-    def opened() -> "tuple[Opened, Opened | None]":
-        return open_specification(loaded, trusted=trusted), _open_older(loaded)
-
-    sources, timeout = Sources(loaded.base, imported), loaded.spec.run.rank_timeout
-    return follow(place, Asked(output, opened, sources, loaded.base, limit, timeout))
+    return ended
 
 
 def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:
@@ -223,31 +124,3 @@ def _shard(text: str | None, ci: CiOptions) -> tuple[int, int]:
         hint = "Give --junit, --openmetrics and --markdown to evalkit merge"
         raise SpecificationError(f"--shard {text}: a shard judges nothing", hint=hint)
     return part
-
-
-def _expectation(text: str, loaded: Loaded) -> "Expectation":
-    from evalkit.expecting import parse_expectation  # noqa: PLC0415 - torch
-
-    if loaded.spec.task == "multilabel" or loaded.spec.metrics.unit is not None:
-        raise SpecificationError("--expect: is asked of samples with one class each")
-    return parse_expectation(text)
-
-
-def _compare(number: "Expectation", job: "Job", ledger: Path) -> dict[str, Any]:
-    from evalkit.expecting import compare_with  # noqa: PLC0415 - torch
-
-    return compare_with(
-        number,
-        job.setup,
-        ledger,
-        checkpoint=None if job.opened.trusted else job.opened.checkpoint,
-        taken=job.setup.model_facts.get("weights"),
-    )
-
-
-def _open_older(loaded: Loaded) -> "Opened | None":
-    """Open the baseline that is measured in the same command; None where it is none of that kind."""
-    from evalkit.opening import open_specification  # noqa: PLC0415 - torch
-
-    named = loaded.spec.baseline
-    return open_specification(loaded.beside(named)) if isinstance(named, BaselineCheckpoint) else None

@@ -112,6 +112,9 @@ def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remar
             f"The two models decide by other thresholds: {baseline.threshold!r} before, "
             f"{candidate.threshold!r} now."
         )
+    kinds = [result.run.get("precision") or "exact" for result in (baseline, candidate)]
+    if kinds[0] != kinds[1]:
+        notes.append(f"The two runs computed otherwise: precision {kinds[0]} before, {kinds[1]} now.")
     warnings, more = _of_inputs(candidate, baseline)
     return Remarks(warnings, (*notes, *more))
 

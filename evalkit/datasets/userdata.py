@@ -13,6 +13,7 @@ from torch.utils.data import (
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    TensorDataset,
     default_collate,
 )
 
@@ -61,7 +62,9 @@ class UserData:
         """Return None: labels are known when items are read."""
 
     def batch(self, index: NDArray[np.int64]) -> Batch:
-        """Read and join the items at some positions."""
+        """Read and join the items at some positions; tensors in memory are cut as a whole."""
+        if type(self.dataset) is TensorDataset and self.collate is None:
+            return self._cut(index)
         items, kept, lost = [], [], []
         for position in index.tolist():
             try:
@@ -71,7 +74,16 @@ class UserData:
                 lost.append(Unreadable(position, f"sample {position}", reason_of(error)))
         if not items:
             return Batch(np.array([], np.int64), (), np.array([], np.int64), unreadable=tuple(lost))
-        x, y, attributes = self._split(self._joined(items, kept))
+        return self._batch(self._joined(items, kept), kept, lost)
+
+    def _cut(self, index: NDArray[np.int64]) -> Batch:
+        """Copy rows of tensors: a model may change its inputs in place."""
+        neighbours = bool((np.diff(index) == 1).all())
+        rows: Any = slice(int(index[0]), int(index[-1]) + 1) if neighbours else torch.from_numpy(index)
+        return self._batch([tensor[rows].clone() for tensor in self.dataset.tensors], index.tolist(), [])
+
+    def _batch(self, joined: Any, kept: list[int], lost: list[Unreadable]) -> Batch:
+        x, y, attributes = self._split(joined)
         y_true = self._labels(_array(y), f"{self.name}: samples {kept[0]} to {kept[-1]}")
         if len(y_true) != len(kept):
             raise DataError(f"{self.name}: {len(kept)} samples gave {len(y_true)} labels")

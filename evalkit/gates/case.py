@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from evalkit.catalogue import METRICS, UNDEFINED_TEXTS, is_of_facts, is_of_flips
+from evalkit.catalogue import METRICS, OF_RUN, UNDEFINED_TEXTS, is_of_facts, is_of_flips
 from evalkit.compare import Pair
 from evalkit.count_rows import count_rows, margins_of, members_of
 from evalkit.errors import listed
@@ -139,9 +139,10 @@ class Case:
 
 
 def _fact(result: EvalResult, metric: str) -> Mapping[RowKey, MetricRow]:
-    """Return a count of the data as a row of its own; none where it was not counted."""
-    found = result.data.get(metric)
-    if not isinstance(found, int) or isinstance(found, bool):
+    """Return a count of the data, or how the run went, as a row of its own; none where it was not taken."""
+    once = metric in OF_RUN
+    found = (result.run if once else result.data).get(metric)
+    if not isinstance(found, (int, float) if once else int) or isinstance(found, bool):
         return {}
     row = MetricRow(
         metric=metric,
@@ -157,7 +158,7 @@ def _fact(result: EvalResult, metric: str) -> Mapping[RowKey, MetricRow]:
         high=None,
         level=None,
         method=None,
-        no_interval="count",
+        no_interval="measured_once" if once else "count",
         n_samples=result.n_samples,
         n_classes=None,
         greater_is_better=METRICS[metric].greater_is_better,

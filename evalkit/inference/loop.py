@@ -1,6 +1,7 @@
 """The loop: batches in, predictions out, each sample exactly once or no number at all."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Batch, Inputs
 from evalkit.decide import Decision
-from evalkit.digests import OrderFreeDigest, array_items, item_codes
+from evalkit.digests import OrderFreeDigest
 from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, reason_of
-from evalkit.inference.batches import is_of_worker, moved, tensors_of
+from evalkit.inference.batches import copied, is_of_worker, moved, reordered, tensors_of
+from evalkit.inference.feeding import Fed
 from evalkit.inference.memory import Fitting, OutOfMemoryError, in_halves, is_out_of_memory, some_of
 from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
-from evalkit.inference.prints import host_arrays
+from evalkit.inference.precision import Half, half_precision, laid_out, largest_error
 from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch
 from evalkit.parts import Observed
@@ -49,6 +51,8 @@ class Predictor:
         exclude: Leave samples out that cannot be read; otherwise all of them are collected and refused.
         state: Filled on the way.
         fitting: How many samples fit into memory at once.
+        half: How half precision is used; None where it is not.
+        clock: Seconds from any start.
     """
 
     model: Callable[..., object]
@@ -63,44 +67,92 @@ class Predictor:
     valid: Index | None = None
     order: Index | None = None
     fitting: Fitting = field(default_factory=Fitting)
+    half: Half | None = None
+    clock: Callable[[], float] = float
 
-    def take(self, position: int, batch: Batch) -> Taken | None:
+    def take(self, position: int, fed: Fed) -> Taken | None:
         """Run the model over one batch; None where none of it can be used.
 
         Args:
             position: Of the batch.
-            batch: The samples.
+            fed: The samples.
 
         Raises:
             DataError: A label is outside the classes.
             InvalidRunError: The forward pass raised, or its outputs cannot be scored.
         """
-        state, decision = self.state, self.decision
+        state, decision, batch = self.state, self.decision, fed.batch
         state.modes.update(batch.modes)
         state.unreadable += batch.unreadable
         if not len(batch.index) or (state.unreadable and not self.exclude):
             return None  # what else cannot be read is still of interest, numbers are not
         y_true = self.labels(batch)
-        inputs = moved(batch.inputs, self.device, self.dtype)
-        fed = host_arrays(inputs)
-        codes = item_codes(array_items(fed))
-        state.inputs += OrderFreeDigest.of_codes(codes)
-        state.statistics.add(batch.index, fed[0])
-        outputs, state.output_dtype = self.outputs(inputs, position, batch.index)
+        state.inputs += OrderFreeDigest.of_codes(fed.codes)
+        if fed.first is not None:
+            state.statistics.add(batch.index, fed.first)
+        inputs = moved(fed.inputs, self.device, self.dtype)
+        start = self.clock()
+        outputs, state.output_dtype = self._answers(inputs, position, batch.index)
+        seconds = self.clock() - start
+        state.spend("forward", seconds)
+        state.latencies.add(seconds)
         y_pred, n_ties = decision.decide(outputs)
         state.n_evaluated += len(batch.index)
         state.n_ties += n_ties
-        state.input_cast = _cast(tensors_of(batch.inputs), tensors_of(inputs))
+        state.input_cast = fed.cast
         found = PredictionBatch(batch.index, y_true, y_pred, outputs, batch.ids, batch.attributes)
-        return Taken(found, codes[:, 0].copy())
+        return Taken(found, fed.codes[:, 0].copy())
 
     def labels(self, batch: Batch) -> NDArray[Any]:
         """Return a batch's labels as indices of the outputs that count; DataError for any other."""
         labels = _in_order(batch.y_true, self.order)
         return relabelled(labels, self.valid, n_classes=self.n_outputs, where="the data", index=batch.index)
 
-    def outputs(self, inputs: Inputs, position: int, index: Index) -> tuple[NDArray[Any], str]:
+    def _answers(self, inputs: Inputs, position: int, index: Index) -> tuple[NDArray[Any], str]:
+        """Return what stands in the table for a batch: of ``fast`` full precision where it could matter."""
+        if self.half is None or not self.half.asks_again:
+            return self.outputs(inputs, position, index, half=self.half is not None)
+        # Apart, because a model may change its inputs in place.
+        outputs, dtype = self.outputs(laid_out(inputs), position, index, half=True)
+        dtype = f"{dtype}+{dtype_name(self.dtype or torch.float32)}"
+        near, drawn = self.half.near(self.decision, outputs), self.half.drawn(index)
+        rows = np.flatnonzero(near | drawn)
+        if not len(rows):
+            return outputs, dtype
+        full, _ = self.outputs(reordered(inputs, rows), position, index[rows])
+        self._compare(outputs[rows], full, near[rows], drawn[rows])
+        merged = outputs.astype(np.result_type(outputs, full))
+        merged[near] = full[near[rows]]
+        return merged, dtype
+
+    def _compare(
+        self, quick: NDArray[Any], full: NDArray[Any], near: NDArray[np.bool_], drawn: NDArray[np.bool_]
+    ) -> None:
+        """Note what full precision says of samples that were asked again."""
+        again = self.state.again
+        before, after = (self.decision.decide(outputs)[0] for outputs in (quick, full))
+        moved = before != after if before.ndim == 1 else (before != after).any(axis=1)
+        again.n_near += int(near.sum())
+        again.n_audited += int(drawn.sum())
+        again.n_changed += int((moved & drawn & ~near).sum())
+        again.largest = max(again.largest, largest_error(self.decision, [(quick, full)]))
+
+    def error_on(self, batch: Batch) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the answers of half and of full precision to a batch, without counting anything."""
+        inputs = moved(copied(batch.inputs), self.device, self.dtype)
+        quick = self.outputs(laid_out(inputs), 0, batch.index, half=True)[0]
+        return quick, self.outputs(inputs, 0, batch.index)[0]
+
+    def outputs(
+        self, inputs: Inputs, position: int, index: Index, *, half: bool = False
+    ) -> tuple[NDArray[Any], str]:
         """Return what the model answers to inputs on its device, shape (n, K), and the type of its answer.
+
+        Args:
+            inputs: Of the samples.
+            position: Of their batch.
+            index: Their positions.
+            half: Compute in half precision.
 
         Raises:
             InvalidRunError: The forward pass raised, or its outputs cannot be scored.
@@ -109,7 +161,8 @@ class Predictor:
         single = decision.positive is not None
 
         def answer(cut: slice) -> tuple[NDArray[Any], str]:
-            found = _forward(self.model, some_of(inputs, cut), position, index[cut])
+            with half_precision(self.device) if half else nullcontext():
+                found = _forward(self.model, some_of(inputs, cut), position, index[cut])
             scores = selected(found, self.select, self.default_select)
             n_samples = len(index[cut])
             host = host_array(scores, n_samples=n_samples, n_classes=self.n_outputs, single=single)
@@ -124,10 +177,11 @@ class Predictor:
         return outputs if self.valid is None else outputs[:, self.valid], pieces[0][1]
 
     def ask(self, inputs: Inputs) -> NDArray[Any]:
-        """Answer once more, without counting anything."""
+        """Answer once more, without counting anything; where it matters for ``fast``, in full precision."""
         moved_inputs = moved(inputs, self.device, self.dtype)
         n_samples = len(tensors_of(moved_inputs)[0])
-        return self.outputs(moved_inputs, 0, np.arange(n_samples, dtype=np.int64))[0]
+        half = self.half is not None and not self.half.asks_again
+        return self.outputs(moved_inputs, 0, np.arange(n_samples, dtype=np.int64), half=half)[0]
 
 
 def _in_order(labels: NDArray[Any], order: Index | None) -> NDArray[Any]:
@@ -180,10 +234,3 @@ def _forward(model: Callable[..., object], inputs: Inputs, position: int, index:
         shapes = ", ".join(f"{tuple(value.shape)} {dtype_name(value.dtype)}" for value in tensors_of(inputs))
         where = f"batch {position} (samples {index[0]} to {index[-1]}, input {shapes})"
         raise InvalidRunError(f"the model raised on {where}: {reason_of(error)}", check="forward") from error
-
-
-def _cast(before: list[torch.Tensor], after: list[torch.Tensor]) -> str | None:
-    for old, new in zip(before, after, strict=True):
-        if old.dtype != new.dtype:
-            return f"{dtype_name(old.dtype)} -> {dtype_name(new.dtype)}"
-    return None

@@ -1,7 +1,9 @@
 """Batches that do not fit in memory: noticed in any of torch's words for it, and cut in halves."""
 
+import re
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -18,6 +20,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(saying in str(error).lower() for saying in _SAYINGS)
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Return the most memory that was held so far, in 2**20 bytes: on CUDA the device's, else the process's.
+
+    None where the system does not tell.
+    """
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    try:  # not getrusage, which remembers the parent's
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return None
+    return None if found is None else round(int(found[1]) / 2**10, 1)
 
 
 class OutOfMemoryError(Exception):

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.datasets import Inputs, Source
-from evalkit.digests import array_items, item_codes
+from evalkit.digests import input_codes
 from evalkit.inference.batches import batch_list, iterate_batches, moved, tensors_of
 
 
@@ -37,7 +37,7 @@ def prints_of(
         done += len(batch.index) + len(batch.unreadable)
         if len(batch.index):
             fed = host_arrays(moved(batch.inputs, torch.device("cpu"), dtype))
-            found.append(item_codes(array_items(fed))[:, 0])
+            found.append(input_codes(fed)[:, 0])
         progress(done, len(source))
     return np.concatenate(found)
 

@@ -5,7 +5,15 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evalkit.metrics.ranking import Ranked, average_precision, checked, placements, precisions, roc_auc
+from evalkit.metrics.ranking import (
+    Ranked,
+    average_precision,
+    checked,
+    groups_of,
+    placements,
+    precisions,
+    roc_auc,
+)
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +33,7 @@ def auc_influence(positive: ArrayLike, score: ArrayLike) -> tuple[float, Floats]
     of_positives, of_negatives = placements(ranked)
     of_positives = (of_positives - auc) * (values.size / ranked.n_positives)
     of_negatives = (of_negatives - auc) * (values.size / ranked.n_negatives)
-    group = _group(ranked, values)
+    group = groups_of(ranked, values)
     return auc, np.where(truth, of_positives[group], of_negatives[group])
 
 
@@ -44,14 +52,9 @@ def average_precision_influence(positive: ArrayLike, score: ArrayLike) -> tuple[
     n_above, precision = ranked.tp + ranked.fp, precisions(ranked)
     raised = _from_below(ranked.positives / n_above)
     lowered = _from_below(ranked.positives * precision / n_above)
-    group = _group(ranked, values)
+    group = groups_of(ranked, values)
     own = np.where(truth, (precision - area + raised)[group], 0.0)
     return area, (own - lowered[group]) * (values.size / ranked.n_positives)
-
-
-def _group(ranked: Ranked, values: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Return each sample's group."""
-    return np.searchsorted(-ranked.scores, -values.astype(np.float64))
 
 
 def _from_below(terms: Floats) -> Floats:

@@ -49,12 +49,25 @@ class Ranked:
             ValueError: Shapes differ or a score is NaN.
         """
         truth, values = checked(positive, score)
+        if values.dtype == np.float32:
+            return cls._of_keys(np.sort((_keys32(values) << np.uint64(1)) | truth))
         sides = [np.unique(values[side], return_counts=True) for side in (truth, ~truth)]
         scores = np.unique(np.concatenate([side[0] for side in sides]))
         counts = np.zeros((2, scores.size), np.int64)
         for row, (found, n) in zip(counts, sides, strict=True):
             row[np.searchsorted(scores, found)] = n
         return cls(scores[::-1].astype(np.float64), counts[0, ::-1], counts[1, ::-1])
+
+    @classmethod
+    def _of_keys(cls, ordered: NDArray[np.uint64]) -> "Ranked":
+        """Take sorted keys of float32 scores, each with its truth as the last bit."""
+        keys = ordered >> np.uint64(1)
+        last = (
+            np.append(np.flatnonzero(keys[1:] != keys[:-1]), len(keys) - 1) if len(keys) else np.zeros(0, int)
+        )
+        n = np.diff(last, prepend=-1)
+        positives = np.diff(np.cumsum((ordered & np.uint64(1)).astype(np.int64))[last], prepend=0)
+        return cls(_scores32(keys[last])[::-1], positives[::-1], (n - positives)[::-1])
 
     @classmethod
     def of_bins(cls, bins: ScoreBins) -> "Ranked":
@@ -320,6 +333,34 @@ def checked(positive: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], N
     if np.isnan(values).any():
         raise ValueError("scores: expected numbers, got NaN")
     return truth, values
+
+
+def _keys32(values: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Return 32 bits of each float32 that order like the values; equal values have equal bits."""
+    bits = (values + np.float32(0)).view(np.uint32)  # of two zeros one
+    return (bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))).astype(np.uint64)
+
+
+def _scores32(keys: NDArray[np.uint64]) -> Floats:
+    """Return the values of such keys."""
+    bits = keys.astype(np.uint32)
+    return (
+        (bits ^ np.where(bits >> 31, np.uint32(0x80000000), np.uint32(0xFFFFFFFF)))
+        .view(np.float32)
+        .astype(np.float64)
+    )
+
+
+def groups_of(ranked: Ranked, values: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return each sample's group in a ranking of these very values, shape (n,)."""
+    if values.dtype != np.float32 or len(values) >= 1 << 32:
+        return np.searchsorted(-ranked.scores, -values.astype(np.float64))
+    # One sort gives the order as well: a key's lower half says whose it is.
+    ordered = np.sort((_keys32(values) << np.uint64(32)) | np.arange(len(values), dtype=np.uint64))
+    keys, rows = ordered >> np.uint64(32), (ordered & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    found = np.empty(len(values), np.intp)
+    found[rows] = len(ranked.scores) - 1 - np.cumsum(np.diff(keys, prepend=keys[:1]) != 0)
+    return found
 
 
 def _missing(ranked: Ranked) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evalkit.digests import OrderFreeDigest
+from evalkit.parts.spent import AskedAgain, Latencies
 from evalkit.parts.statistics import InputStatistics
 
 
@@ -33,6 +34,9 @@ class Observed:
         n_trained_on: How many inputs are in the training set; None where that was not asked.
         halved: Batches that did not fit in memory, and the size that did.
         seconds: By what they were spent on.
+        latencies: How long batches took in the model.
+        again: What was asked again in full precision.
+        peak_memory_mb: Of the process so far; None where it is not known.
     """
 
     n_evaluated: int = 0
@@ -46,6 +50,9 @@ class Observed:
     n_trained_on: int | None = None
     halved: dict[int, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    latencies: Latencies = field(default_factory=Latencies)
+    again: AskedAgain = field(default_factory=AskedAgain)
+    peak_memory_mb: float | None = None
 
     @property
     def n_seen(self) -> int:
@@ -65,6 +72,10 @@ class Observed:
         if later.n_trained_on is not None:
             self.n_trained_on = (self.n_trained_on or 0) + later.n_trained_on
         self.halved |= later.halved
+        self.latencies.bins.update(later.latencies.bins)
+        self.again.join(later.again)
+        if later.peak_memory_mb is not None:
+            self.peak_memory_mb = max(self.peak_memory_mb or 0.0, later.peak_memory_mb)
         for what, seconds in later.seconds.items():
             self.spend(what, seconds)
 
@@ -86,6 +97,9 @@ class Observed:
             "n_trained_on": self.n_trained_on,
             "halved": list(self.halved.items()),
             "seconds": dict(self.seconds),
+            "latencies": list(self.latencies.bins.items()),
+            "again": self.again.to_json(),
+            "peak_memory_mb": self.peak_memory_mb,
         }
 
     @classmethod
@@ -99,5 +113,7 @@ class Observed:
                 "unreadable": [Unreadable(*lost) for lost in found["unreadable"]],
                 "modes": Counter(found["modes"]),
                 "halved": dict(found["halved"]),
+                "latencies": Latencies(Counter(dict(found["latencies"]))),
+                "again": AskedAgain(**found["again"]),
             }
         )

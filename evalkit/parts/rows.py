@@ -7,6 +7,7 @@ which batches it holds and carries a digest, so that a torn or damaged one is ne
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,7 @@ from evalkit import files
 from evalkit.binned import ClassBins
 from evalkit.errors import DocumentError, OutputError, os_reason, reason_of
 from evalkit.integrity import CHECKS
-from evalkit.ledger import Conforming, PredictionBatch, ledger_columns
+from evalkit.ledger import Conforming, PredictionBatch, alike, joined_batch, ledger_columns
 from evalkit.parts.observed import Observed
 from evalkit.result import Status
 
@@ -33,6 +34,8 @@ _NAME = re.compile(
     r"(?P<stream>[a-z]+)-(?P<first>[0-9]{8})-(?P<stop>[0-9]{8})-(?P<digest>[0-9a-f]{32})\.arrow"
 )
 Findings = Mapping[str, tuple[Status, str]]
+# Batches are accounted for together: so many rows, so many outputs at most.
+_ROWS, _VALUES = 1 << 13, 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +95,47 @@ class PartWriter:
         self._bins = bins
         self._conforming = Conforming()
         self._tables: list[pa.Table] = []
+        self._waiting: list[tuple[PredictionBatch, NDArray[np.uint64]]] = []
+        self._behind = ThreadPoolExecutor(1, "evalkit-account")
+        self._pending: Future[None] | None = None
         self._identified = False
-        self.n_rows = 0
+        self.n_rows = self._n_waiting = 0
 
     def add(self, batch: PredictionBatch, prints: NDArray[np.uint64]) -> None:
-        """Take a batch of answers and the prints of its inputs."""
-        columns = ledger_columns(batch, self._output)
-        columns[_PRINT] = prints
-        columns |= {f"{_SCORE}{k}": values for k, values in self._bins.scores(batch).items()}
-        self._tables.append(self._conforming(pa.table(columns)))
+        """Take a batch of answers and the prints of its inputs; its outputs may be overwritten later."""
+        if self._waiting and not alike(self._waiting[0][0], batch):
+            self._account()
+        self._waiting.append((batch.kept(), prints))
         self._identified = batch.ids is not None
         self.n_rows += len(batch.index)
+        self._n_waiting += len(batch.index)
+        width = 1 if batch.outputs is None else batch.outputs.shape[1]
+        if self._n_waiting >= _ROWS or self._n_waiting * width >= _VALUES:
+            self._account()
+
+    def close(self) -> None:
+        """Let go of the thread that accounts."""
+        self._behind.shutdown()
+
+    def _account(self) -> None:
+        """Compute the columns of the batches that wait, behind the model's back; one block is at work."""
+        self._settle()
+        if self._waiting:
+            self._pending = self._behind.submit(self._add_table, self._waiting)
+            self._waiting, self._n_waiting = [], 0
+
+    def _settle(self) -> None:
+        """Wait for the block before; what it raised is raised here."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _add_table(self, waiting: Sequence[tuple[PredictionBatch, NDArray[np.uint64]]]) -> None:
+        batch = joined_batch([one for one, _ in waiting])
+        columns = ledger_columns(batch, self._output)
+        columns[_PRINT] = np.concatenate([prints for _, prints in waiting])
+        columns |= {f"{_SCORE}{k}": values for k, values in self._bins.scores(batch).items()}
+        self._tables.append(self._conforming(pa.table(columns)))
 
     def write(self, first: int, stop: int, observed: Observed, findings: Findings) -> PartFile:
         """Write the batches [first, stop), and begin the next part.
@@ -110,6 +143,8 @@ class PartWriter:
         Raises:
             OutputError: The disk is full, or cannot be written.
         """
+        self._account()
+        self._settle()
         table = pa.concat_tables(self._tables).combine_chunks() if self._tables else pa.table({})
         state = {
             "observed": observed.to_json(),

@@ -38,6 +38,8 @@ class InputStatistics:
 
     def add(self, index: NDArray[np.int64], inputs: NDArray[Any]) -> None:
         """Take a batch of the model's first input, shape (n, ...), by the samples' positions."""
+        if index.min() >= MAX_SAMPLES:
+            return
         taken = inputs[index < MAX_SAMPLES]
         if not len(taken) or taken.dtype.kind not in "fiub":
             return

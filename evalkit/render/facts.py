@@ -117,12 +117,44 @@ def run_facts(result: EvalResult) -> Facts:
         ("Workers", run.get("workers")),
         ("Threads", run.get("threads")),
         ("Precision", run.get("precision")),
+        *_fast(run.get("fast")),
         ("TF32", None if run.get("tf32") is None else "on" if run["tf32"] else "off"),
         ("Deterministic kernels", "where torch has them" if run.get("deterministic_algorithms") else None),
         ("Seed", run.get("seed")),
         ("Inference", _seconds(seconds.get("inference"))),
         ("Samples per second", f"{rate:.0f}" if isinstance(rate, (int, float)) else None),
+        ("Loading, forward, accounting", _breakdown(run.get("breakdown"))),
+        ("A batch took (median, 95 %)", _latencies(run)),
+        ("Peak memory", _number(run.get("peak_memory_mb"), "{:.0f} MB")),
     )
+
+
+def _fast(found: Any) -> list[tuple[str, Any]]:
+    """Say what half precision was held against."""
+    if not isinstance(found, Mapping):
+        return []
+    compared, changed = found.get("compared"), found.get("changed")
+    return [
+        ("Ran again in full precision", found.get("ran_again")),
+        ("Largest error of half precision", _number(found.get("largest_error"), "{:.3g}")),
+        ("Compared at random", None if compared is None else f"{compared}, of which {changed} changed"),
+        ("Predictions changed, at most", _number(found.get("changed_at_most"), "{:.2%}")),
+    ]
+
+
+def _breakdown(found: Any) -> str | None:
+    if not isinstance(found, Mapping):
+        return None
+    return _joined([_seconds(found.get(name)) or "?" for name in ("load", "forward", "account")])
+
+
+def _latencies(run: Mapping[str, Any]) -> str | None:
+    shown = [_number(run.get(f"latency_{name}_ms"), "{:.3g} ms") for name in ("p50", "p95")]
+    return None if None in shown else _joined([one or "" for one in shown])
+
+
+def _number(value: Any, form: str) -> str | None:
+    return form.format(value) if isinstance(value, (int, float)) else None
 
 
 def provenance_facts(result: EvalResult) -> Facts:

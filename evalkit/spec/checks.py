@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from evalkit.catalogue import COUNTS, Metric, find_metric
+from evalkit.catalogue import COUNTS, OF_RUN, Metric, find_metric
 from evalkit.errors import SpecificationError
 from evalkit.rules import DROP_JUDGES, LIMIT_JUDGES
 from evalkit.spec.schema import (
@@ -50,12 +50,14 @@ def _check_gate(gate: GateSpec, path: KeyPath, source: SourceMap) -> None:
             raise source.error((*path, name), f"{metric.slug} has no direction, so it cannot drop")
         if name in _COMPARING and metric.needs in ("flips", "facts"):
             why = "compares by itself" if metric.needs == "flips" else "is no property of a model"
-            raise source.error((*path, name), f"{metric.slug} {why}: say max")
+            other = "min" if metric.greater_is_better else "max"
+            raise source.error((*path, name), f"{metric.slug} {why}: say {other}")
     _check_family(gate, rules, path, source)
     usual = "interval" if _is_family(gate) and gate.require is None else "point"
     if metric.slug in COUNTS and (gate.judge or usual) != "point" and not set(rules) & set(_COMPARING):
+        what = "measured once" if metric.slug in OF_RUN else "a count"
         raise source.error(
-            (*path, "judge"), f"{metric.slug} is a count, which has no interval: say judge: point"
+            (*path, "judge"), f"{metric.slug} is {what}, which has no interval: say judge: point"
         )
     for name, limit in rules.items():
         low, high = _range(metric, drop=name in _COMPARING)

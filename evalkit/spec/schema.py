@@ -156,17 +156,17 @@ class DataSpec(Block):
 
 
 class RunSpec(Block):
-    """How to run: nothing here may change a number, and nothing is run where predictions are scored."""
+    """How to run: nothing here may change a number, but for half precision within what is said of it."""
 
     batch_size: Positive = 256
     device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     workers: Annotated[StrictInt, Field(ge=0)] = 0
     worker_timeout: Positive = 600
-    precision: Annotated[Literal["exact", "amp", "fast"], Later()] = "exact"
+    precision: Literal["exact", "amp", "fast"] = "exact"
     seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
     audit: Literal["standard", "full", "off"] = "standard"
     stochastic: StrictBool = False
-    ledger: Annotated[Literal["full", "none"], Later()] = "full"
+    ledger: Literal["full", "none"] = "full"
     rank_timeout: Positive = 600
 
 

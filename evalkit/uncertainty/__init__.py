@@ -1,5 +1,6 @@
 """Intervals: closed-form and deterministic."""
 
+from evalkit.uncertainty.exact import share_at_most
 from evalkit.uncertainty.sampling import (
     MIN_CLUSTERS,
     BySample,
@@ -17,6 +18,7 @@ __all__ = [
     "Sampling",
     "clustered_variance",
     "normal_quantile",
+    "share_at_most",
     "smoothed",
     "t_quantile",
     "wilson",

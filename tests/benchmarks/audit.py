@@ -7,7 +7,7 @@ import torch
 from torchvision.models import resnet18
 
 import evalkit
-from evalkit.digests import OrderFreeDigest, array_items, item_codes
+from evalkit.digests import OrderFreeDigest, input_codes
 from evalkit.parts.statistics import InputStatistics
 
 N, SIDE, BATCH = 5_000, 64, 256
@@ -30,7 +30,7 @@ def run() -> None:
 def _accounting(x: np.ndarray) -> float:
     start, digest, statistics, prints = time.perf_counter(), OrderFreeDigest(), InputStatistics(), []
     for k in range(0, N, BATCH):
-        codes = item_codes(array_items([x[k : k + BATCH]]))
+        codes = input_codes([x[k : k + BATCH]])
         digest += OrderFreeDigest.of_codes(codes)
         prints.append(codes[:, 0])
         statistics.add(np.arange(k, k + len(x[k : k + BATCH])), x[k : k + BATCH])
