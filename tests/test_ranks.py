@@ -471,15 +471,15 @@ def test_what_a_rank_hears():
     store = dist.HashStore()
     (mine, clock), other = hand_of(store), Board(store, 1, 2)
     shown = []
-    update = mine.watching(lambda done, total: shown.append((done, total)))
+    update = mine.watching(lambda done, total, _: shown.append((done, total)))
     other.beat(6)
-    update(14, 20)  # of ten samples that are ours four are done, of the other's ten four as well
+    update(14, 20, {})  # of ten samples that are ours four are done, of the other's ten four as well
     assert (shown, mine.stopping()) == ([(8, 20)], False)
     other.stop()
-    update(15, 20)
+    update(15, 20, {})
     assert not mine.stopping()
     clock.now = hands.POLL_SECONDS
-    update(16, 20)
+    update(16, 20, {})
     assert mine.stopping()
     signalled, _ = hand_of(dist.HashStore(), sent=Signal(came=True))
     assert signalled.stopping()
@@ -527,7 +527,7 @@ def passed(setup, folder, *, done=(), **words):
     share = share_of(setup)
     work = Work(folder / "parts", folder / "table.parquet", share, done, **words)
     log = IntegrityLog()
-    (run,) = measure([Candidate(setup, log, work)], clock=lambda: 0.0, progress=lambda done, total: None)
+    (run,) = measure([Candidate(setup, log, work)], clock=lambda: 0.0, progress=lambda *_: None)
     return run
 
 
