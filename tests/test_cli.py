@@ -228,7 +228,7 @@ def test_exit_1_is_a_bug_of_ours(evalkit, monkeypatch, project, tmp_path):
     def broken(*_args, **_keywords):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("evalkit.cli.run.plan_gates", broken)
+    monkeypatch.setattr("evalkit.cli.evaluating.plan_gates", broken)
     code, _, err = evalkit("run", project.path / "eval.yaml", "-o", tmp_path / "o")
     assert code == 1
     assert "bug in evalkit" in one_line(err)
