@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evalkit.gallery import GalleryRow
+from evalkit.samples import as_numpy
 
 MAX_SHOWN = 64
 _MOST = {"confident": 20, "label": 16, "flip": 16, "margin": 8}
@@ -206,7 +207,7 @@ def _pieces(table: pq.ParquetFile, names: Sequence[str]) -> Iterator[tuple[int, 
         yield (
             start,
             {
-                name: _floats(batch[name]) if name in _SCORES else np.asarray(batch[name].to_numpy())
+                name: _floats(batch[name]) if name in _SCORES else as_numpy(batch[name])
                 for name in names
             },
         )
@@ -226,4 +227,4 @@ def _line(table: pq.ParquetFile, row: int) -> dict[str, Any]:
 
 
 def _floats(column: Any) -> NDArray[np.float64]:
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+    return np.asarray(as_numpy(column), np.float64)

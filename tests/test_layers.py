@@ -20,7 +20,7 @@ FLOORS = (
     {"count_rows"},
     {"verdict", "ledger", "rundir", "tables"},
     {"rules", "gallery"},
-    {"result", "spec", "runfile", "picking", "sources"},
+    {"result", "spec", "runfile", "sources"},
     {
         "permutation",
         "manifest",
@@ -33,7 +33,7 @@ FLOORS = (
         "samples",
         "binned",
     },
-    {"baselines", "parts"},
+    {"baselines", "parts", "picking"},
     {"grouping", "score_rows", "predictions", "work", "attempt"},
     {"stored"},
     {"curves", "sample_rows", "slices"},
