@@ -206,10 +206,7 @@ def _pieces(table: pq.ParquetFile, names: Sequence[str]) -> Iterator[tuple[int, 
     for batch in table.iter_batches(_ROWS, columns=list(names)):
         yield (
             start,
-            {
-                name: _floats(batch[name]) if name in _SCORES else as_numpy(batch[name])
-                for name in names
-            },
+            {name: _floats(batch[name]) if name in _SCORES else as_numpy(batch[name]) for name in names},
         )
         start += batch.num_rows
 

@@ -147,7 +147,7 @@ def load_specification(
         known: What is known without a file.
 
     Raises:
-        SpecificationError: Anything unknown, mistyped, impossible, or not available yet.
+        SpecificationError: Anything unknown, mistyped or impossible.
     """
     data, source = (dict(known or {}), SourceMap("command line")) if path is None else read_extended(path)
     base = Path() if path is None else path.parent
@@ -216,8 +216,6 @@ def _validate(model: type[M], data: dict[str, Any], source: SourceMap) -> M:
         block = model.model_validate(data)
     except ValidationError as error:
         raise _first_error(model, data, error.errors(), source) from error
-    for path in block.unavailable():
-        raise source.error(path, f"{_at(data, path)!r} is not available yet")
     return block
 
 
@@ -303,9 +301,3 @@ def _block_types(annotation: Any) -> Iterable[type[BaseModel]]:
         yield annotation
     for argument in typing.get_args(annotation):
         yield from _block_types(argument)
-
-
-def _at(data: Any, path: KeyPath) -> Any:
-    for part in path:
-        data = data[part]
-    return data

@@ -1,28 +1,11 @@
-"""The keys of a specification, their types and defaults.
-
-A field marked :class:`Later` is parsed and checked, but refused unless it holds a value that this version
-acts on: a key is never ignored.
-"""
+"""The keys of a specification, their types and defaults; a key that is none of them is an error."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from evalkit.catalogue import is_of_flips
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """Marks a key whose feature this version does not have.
-
-    Attributes:
-        only: Values besides the default that are available already.
-    """
-
-    only: tuple[Any, ...] = ()
 
 
 def _refuse_bool(value: Any) -> Any:
@@ -66,30 +49,7 @@ Plain = Annotated[Any, BeforeValidator(_check_plain)]
 class Block(BaseModel):
     """A mapping of the specification; unknown keys are errors."""
 
-    available: ClassVar[bool] = True
-
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def unavailable(self, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-        """Yield the path of every key whose feature this version does not have."""
-        for name, field in type(self).model_fields.items():
-            value, here = getattr(self, name), (*path, field.alias or name)
-            default = field.get_default(call_default_factory=True)
-            later = [marker for marker in field.metadata if isinstance(marker, Later)]
-            if any(value != default and value not in marker.only for marker in later):
-                yield here
-            for position, child in _blocks(value):
-                if child.available:
-                    yield from child.unavailable((*here, *position))
-                else:
-                    yield (*here, *position)
-
-
-def _blocks(value: Any) -> Iterator[tuple[tuple[int, ...], Block]]:
-    if isinstance(value, Block):
-        yield (), value
-    elif isinstance(value, (tuple, list)):
-        yield from (((index,), child) for index, child in enumerate(value) if isinstance(child, Block))
 
 
 class ThresholdFrom(Block):
