@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from evalkit.metrics.calibration import Reliability, reliability
 from evalkit.metrics.ranking import Ranked, operating_points, pr_curve, roc_curve, threshold_table
-from evalkit.score_rows import ScoreStates
+from evalkit.score_rows import ScoreStates, each
 
 MAX_CLASSES = 12
 _POINTS = 100
@@ -37,11 +37,13 @@ def curves(
     if len(class_names) > MAX_CLASSES:
         return {}
     values = _values(states, (states.ranked(k) for k in range(len(class_names))))
-    by_class = {}
-    for k, name in enumerate(class_names):
-        ranked = states.ranked(k)  # one at a time: each may be as long as the samples
-        if ranked is not None:
-            by_class[name] = {**_curve(ranked), "thresholds": _table_of(ranked, values)}
+
+    def drawn(k: int) -> dict[str, Any] | None:
+        ranked = states.ranked(k)
+        return None if ranked is None else {**_curve(ranked), "thresholds": _table_of(ranked, values)}
+
+    found = zip(class_names, each(drawn, range(len(class_names))), strict=True)
+    by_class = {name: curve for name, curve in found if curve is not None}
     return {"by_class": by_class} if by_class else {}
 
 

@@ -14,8 +14,9 @@ from evalkit.score_rows.number import column_of
 from evalkit.score_rows.prior import Prior
 from evalkit.score_rows.rankings import Rankings
 from evalkit.score_rows.states import ScoreStates
+from evalkit.score_rows.threads import each
 
-__all__ = ["ScoreStates", "score_columns"]
+__all__ = ["ScoreStates", "each", "score_columns"]
 
 
 def score_columns(
@@ -53,7 +54,9 @@ def score_columns(
                 slug, params, [calibration_number(states, slug, params, measures.level, clusters)]
             )
         else:
-            rankings = rankings or Rankings(states, measures, n_classes, clusters)
+            rankings = rankings or Rankings(
+                states, measures, n_classes, clusters, single=positive is not None
+            )
             if positive is not None:
                 number = rankings.number(slug, positive)
                 yield column_of(slug, params, [replace(number, trivial=prior.ranking(slug, "macro"))])

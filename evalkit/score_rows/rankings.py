@@ -22,6 +22,7 @@ from evalkit.metrics.ratios import Floats
 from evalkit.rows import Measures
 from evalkit.score_rows.number import N_REPLICATES, SEED, Bounds, Number
 from evalkit.score_rows.states import ScoreStates
+from evalkit.score_rows.threads import each
 from evalkit.uncertainty import MIN_CLUSTERS, clustered_variance, normal_quantile, t_quantile
 from evalkit.uncertainty.bootstrap import bootstrap_interval
 
@@ -45,16 +46,23 @@ class _OfClass:
 
 
 class Rankings:
-    """AUC and average precision of each class, computed once; one ranking is held at a time."""
+    """AUC and average precision of each class, computed once; two rankings are held at a time."""
 
     def __init__(
-        self, states: ScoreStates, measures: Measures, n_classes: int, clusters: NDArray[np.int64] | None
+        self,
+        states: ScoreStates,
+        measures: Measures,
+        n_classes: int,
+        clusters: NDArray[np.int64] | None,
+        *,
+        single: bool,
     ) -> None:
         self.states = states
         self.scores = None if states.samples is None else states.samples.scores
         self.measures = measures
         self.clusters = clusters
         self.n_classes = n_classes
+        self._single = single
         self._found: dict[int, _OfClass | None] = {}
         self._total: dict[str, Floats] = {}
 
@@ -84,10 +92,15 @@ class Rankings:
 
     def _class(self, k: int) -> _OfClass | None:
         """Rank the samples by a class's score; None where its scores were not stored."""
-        if k not in self._found:
-            ranked = self.states.ranked(k)
-            self._found[k] = None if ranked is None else self._of(k, ranked)
+        if not self._found:
+            # Of a binary task only the positive class is asked for.
+            classes = [k] if self._single else range(self.n_classes)
+            self._found = dict(zip(classes, each(self._rank, classes), strict=True))
         return self._found[k]
+
+    def _rank(self, k: int) -> _OfClass | None:
+        ranked = self.states.ranked(k)
+        return None if ranked is None else self._of(k, ranked)
 
     def _of(self, k: int, ranked: Ranked) -> _OfClass:
         asked = [slug for slug, _ in self.measures.asked if slug in _ESTIMATES]
@@ -112,16 +125,16 @@ class Rankings:
         return auc_influence(self.states.samples.positive(k), self.scores[:, k])[1]
 
     def _totals(self, classes: Sequence[_OfClass]) -> dict[str, Floats]:
-        """Return each sample's influence on the means of AUCs; one class's influences are held at a time."""
+        """Return each sample's influence on the means of AUCs; two classes' influences are held at a time."""
         if not self._total:
             kinds = {kind: _weights(classes, "roc_auc", kind) for kind in ("macro", "weighted")}
             self._total = {kind: np.zeros(self.states.n) for kind in kinds}
-            for k in range(self.n_classes):
-                shares = {kind: weights[k] for kind, weights in kinds.items() if weights is not None}
-                found = self.influence(k) if any(shares.values()) else None
-                for kind, share in shares.items():
-                    if found is not None and share:
-                        self._total[kind] += share * found
+            known = {kind: weights for kind, weights in kinds.items() if weights is not None}
+            asked = [k for k in range(self.n_classes) if any(weights[k] for weights in known.values())]
+            for k, found in zip(asked, each(self.influence, asked), strict=True):
+                for kind, weights in known.items():
+                    if weights[k]:
+                        self._total[kind] += weights[k] * found
         return self._total
 
     def _auc_interval(self, k: int, ranked: Ranked, value: float) -> tuple[Bounds | None, str, str]:
