@@ -47,6 +47,7 @@ FLAGS = {
     "--device": ("run.device", True, "auto, cpu, cuda, cuda:1 or mps."),
     "--batch-size": ("run.batch_size", False, "Samples a batch."),
     "--audit": ("run.audit", True, "standard, full or off: ask the model again, in other batches."),
+    "--precision": ("run.precision", True, "exact, fast (half precision where it cannot matter) or amp."),
     "--workers": ("run.workers", False, "Loader processes."),
     "--rank-timeout": ("run.rank_timeout", False, "Seconds that a rank of torchrun may be silent."),
 }
@@ -80,6 +81,33 @@ def with_flags(flags: Flags) -> Callable[[Command], Command]:
         return function
 
     return add
+
+
+def with_settings(function: Command) -> Command:
+    """Add what a specification can be changed by, and saved to."""
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--write-spec", type=path, help="Save what was asked for as a file."),
+        click.option(
+            "--min", "floors", multiple=True, metavar="METRIC=LIMIT", help="Add a gate: accuracy=0.90."
+        ),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key."),
+    ):
+        function = option(function)
+    return function
+
+
+def with_verdict(function: Command) -> Command:
+    """Add what every command takes that judges."""
+    for option in (
+        click.option("--debug", is_flag=True, help="Show tracebacks."),
+        click.option("--quiet", is_flag=True, help="Print only the outcome."),
+        click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table."),
+        click.option("--strict", is_flag=True, help="A warning is a failure."),
+        click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself."),
+    ):
+        function = option(function)
+    return function
 
 
 def overrides(settings: tuple[str, ...], said: dict[str, str | None], *, flags: Flags) -> list[Override]:

@@ -11,6 +11,7 @@ import click
 from evalkit.baselines import NO_BASELINE, read_baseline
 from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, problem_of, with_ci
 from evalkit.cli.console import complain
+from evalkit.cli.flags import with_verdict
 from evalkit.cli.judging import Judgement, announce, code_of, judged, rendered
 from evalkit.cli.models import check_patterns, is_index
 from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
@@ -76,14 +77,10 @@ class _Found:
 )
 @click.option("--gates", "gate_file", type=click.Path(path_type=Path), help="YAML with gates: and baseline:.")
 @click.option("--baseline", help="Run directory to compare with, or git:REF:PATH.")
-@click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
 @click.option(
     "--on-changed-data", type=click.Choice(["refuse", "common"]), help="Compare the samples that both hold."
 )
-@click.option("--strict", is_flag=True, help="A warning is a failure.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
-@click.option("--quiet", is_flag=True, help="Print only the outcome.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@with_verdict
 @with_ci
 def command(
     *,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
+from evalkit.cli.flags import with_verdict
 from evalkit.cli.judging import announce
 from evalkit.cli.publishing import Concluded, flipped_ids, measured, publish_evaluation
 from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
@@ -34,11 +35,7 @@ _FOREIGN = (
 @click.command("merge")
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
-@click.option("--strict", is_flag=True, help="A warning is a failure.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
-@click.option("--quiet", is_flag=True, help="Print only the outcome.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@with_verdict
 @click.pass_obj
 @with_ci
 def command(

@@ -9,7 +9,15 @@ import click
 from evalkit.cli.ci import CiOptions, Ended, name_run, with_ci
 from evalkit.cli.console import check_current_folder
 from evalkit.cli.evaluating import WHOLE, Call, evaluate
-from evalkit.cli.flags import FLAGS, floor, overrides, with_flags, write_specification
+from evalkit.cli.flags import (
+    FLAGS,
+    floor,
+    overrides,
+    with_flags,
+    with_settings,
+    with_verdict,
+    write_specification,
+)
 from evalkit.cli.many import run_many
 from evalkit.cli.models import check_patterns
 from evalkit.cli.ranks import check_single, check_whole, place_here
@@ -25,23 +33,17 @@ from evalkit.spec import load_specification
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run, or of several."
 )
 @with_flags(FLAGS)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
-@click.option("--min", "floors", multiple=True, metavar="METRIC=LIMIT", help="Add a gate: accuracy=0.90.")
-@click.option("--write-spec", type=click.Path(path_type=Path), help="Save what was asked for as a file.")
+@with_settings
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples; judges nothing.")
 @click.option("--shard", metavar="I/N", help="Only the I-th of N shards, from 1; evalkit merge joins them.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped in the same folder.")
 @click.option("--force", is_flag=True, help="Compute again, even if nothing changed.")
-@click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
 @click.option(
     "--trust-checkpoint", is_flag=True, help="Run the code of a checkpoint that holds a whole model."
 )
 @click.option("--expect", metavar="METRIC=NUMBER", help="Ask why another number was seen: accuracy=0.9134.")
-@click.option("--strict", is_flag=True, help="A warning is a failure.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
 @click.option("-v", "--verbose", is_flag=True, help="Of several models, show on stderr what each prints.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@with_verdict
 @click.pass_obj
 @with_ci
 def command(

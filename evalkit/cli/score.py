@@ -12,7 +12,15 @@ import click
 
 from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
 from evalkit.cli.console import check_current_folder, progress_bar, tell
-from evalkit.cli.flags import SCORED, floor, overrides, with_flags, write_specification
+from evalkit.cli.flags import (
+    SCORED,
+    floor,
+    overrides,
+    with_flags,
+    with_settings,
+    with_verdict,
+    write_specification,
+)
 from evalkit.cli.judging import announce
 from evalkit.cli.publishing import flipped_ids, publish_evaluation
 from evalkit.cli.stored import named_baseline
@@ -35,14 +43,8 @@ _COUNTS = ("count", "n", "count_star()")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--spec", "specification", type=click.Path(path_type=Path), help="A file that says the rest.")
 @with_flags(SCORED)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
-@click.option("--min", "floors", multiple=True, metavar="METRIC=LIMIT", help="Add a gate: accuracy=0.90.")
-@click.option("--write-spec", type=click.Path(path_type=Path), help="Save what was asked for as a file.")
-@click.option("--allow-same-model", is_flag=True, help="The baseline may be the candidate itself.")
-@click.option("--strict", is_flag=True, help="A warning is a failure.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of the table.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@with_settings
+@with_verdict
 @click.pass_obj
 @with_ci
 def command(
