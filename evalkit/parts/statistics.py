@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 MAX_SAMPLES = 4096
 _IMAGE_DIMS = 3
+_AT_ONCE = 1 << 16
 Sums = NDArray[np.float64]
 
 
@@ -44,11 +45,18 @@ class InputStatistics:
         if not len(taken) or taken.dtype.kind not in "fiub":
             return
         channels = taken.shape[1] if taken.ndim >= _IMAGE_DIMS else 1
-        values = taken.astype(np.float64).reshape(len(taken), channels, -1)
-        axes = (0, 2)
+        values = taken.reshape(len(taken), channels, -1)
+        size = max(_AT_ONCE // max(values[0].size, 1), 1)
+        sums, squares = np.zeros(channels), np.zeros(channels)
         with np.errstate(invalid="ignore", over="ignore"):  # infinite inputs have no statistics
-            sums, squares = values.sum(axis=axes), np.square(values).sum(axis=axes)
-        found = _OfBatch(len(taken) * values.shape[2], sums, squares, values.min(axes), values.max(axes))
+            for start in range(0, len(values), size):
+                block = values[start : start + size].astype(np.float64)  # small enough for the cache
+                sums += block.sum(axis=(0, 2))
+                squares += np.einsum("ncv,ncv->c", block, block)
+            low, high = values.min(axis=(0, 2)), values.max(axis=(0, 2))
+        found = _OfBatch(
+            len(taken) * values.shape[2], sums, squares, low.astype(np.float64), high.astype(np.float64)
+        )
         self._batches[int(index[0])] = found
 
     @property
