@@ -123,3 +123,16 @@ def test_what_cannot_be_read_is_one_clear_line(name, tmp_path):
         rows_of(tmp_path / name, "a")
     assert str(tmp_path / name) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_largest_label_is_in_the_footers(tmp_path):
+    """Of integers in every row group; of anything else only reading tells."""
+    for part, values in enumerate(([3, 1], [7, None])):
+        table = pa.table({"y": values, "text": ["b", "a"], "x": [0.5, 1.5], "empty": pa.nulls(2, pa.int64())})
+        pq.write_table(table, tmp_path / f"{part}.parquet", row_group_size=1)
+    table = open_table(tmp_path)
+    assert [table.largest(name) for name in ("text", "x", "empty", "y")] == [None] * 4
+    pq.write_table(pa.table({"y": pa.array([3, 9], pa.uint8())}), tmp_path / "one.parquet", row_group_size=1)
+    assert open_table(tmp_path / "one.parquet").largest("y") == 9
+    pq.write_table(pa.table({"y": [1, 2]}), tmp_path / "none.parquet", write_statistics=False)
+    assert open_table(tmp_path / "none.parquet").largest("y") is None

@@ -13,7 +13,7 @@ from evalkit.deciding import decision_of, memory_of
 from evalkit.errors import DataError
 from evalkit.findings import Asked
 from evalkit.scoring.columns import Columns, find_columns
-from evalkit.scoring.labels import is_list, names_found
+from evalkit.scoring.labels import MAX_CLASSES, is_list, names_found
 from evalkit.scoring.own import OwnRun
 from evalkit.spec import Loaded
 from evalkit.tables import Table, open_table
@@ -161,7 +161,9 @@ def _found(loaded: Loaded, table: Table, columns: Columns) -> Sequence[str]:
         n_scores = sum(
             name.removeprefix("score_").isdecimal() for name in table.names if name[:6] == "score_"
         )
-    names = names_found(_labels(table, columns), typed=table.typed, reading=loaded.spec.data.labels_are)
+    names = _stated(loaded, table, columns) or names_found(
+        _labels(table, columns), typed=table.typed, reading=loaded.spec.data.labels_are
+    )
     if n_scores > 1 and names == [str(k) for k in range(len(names))] and len(names) <= n_scores:
         return [str(k) for k in range(n_scores)]
     if n_scores > 1:
@@ -171,6 +173,17 @@ def _found(loaded: Loaded, table: Table, columns: Columns) -> Sequence[str]:
             hint="Say --classes in their order, or name them by class: --scores 'p_*'",
         )
     return names
+
+
+def _stated(loaded: Loaded, table: Table, columns: Columns) -> Sequence[str] | None:
+    """Return 0 to the largest index where a file says it of its integers; None where it has to be read."""
+    if loaded.spec.data.labels_are == "names":
+        return None
+    found = [table.largest(name) for name in (*columns.label, *columns.prediction)]
+    largest = max((value for value in found if value is not None), default=-1)
+    if None in found or not 0 <= largest < MAX_CLASSES:
+        return None
+    return [str(k) for k in range(max(largest + 1, 2))]
 
 
 def _labels(table: Table, columns: Columns) -> Iterator[tuple[str, pa.Array]]:

@@ -50,6 +50,9 @@ class CsvFile:
     def n_rows(self) -> None:
         """Return None: only reading would tell."""
 
+    def largest(self, column: str) -> None:
+        """Return None: only reading would tell."""
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns as text, in order."""
         ragged: list[Any] = []

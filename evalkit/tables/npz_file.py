@@ -82,6 +82,9 @@ class NpzFile:
         """Return the arrays' length."""
         return next(iter(self.members.values()))[0].shape[0]
 
+    def largest(self, column: str) -> None:
+        """Return None: only reading would tell."""
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns, all arrays side by side."""
         wanted = [self.members[name] for name in columns]

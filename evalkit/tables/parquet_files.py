@@ -61,6 +61,11 @@ class ParquetFiles:
         """Return the rows of all files, by their footers."""
         return sum(_n_rows(path) for path in self.files)
 
+    def largest(self, column: str) -> int | None:
+        """Return the largest of a column's integers, by the footers; None where one does not say."""
+        found = [value for path in self.files for value in _largest(path, column)]
+        return max(found) if found and None not in found else None  # type: ignore[type-var]
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns of all files."""
         for path in self.files:
@@ -75,6 +80,18 @@ class ParquetFiles:
 def _names(path: Path) -> tuple[str, ...]:
     with reading(path), path.open("rb") as file:
         return check_names(path, pq.ParquetFile(file).schema_arrow.names)
+
+
+def _largest(path: Path, column: str) -> Iterator[int | None]:
+    """Yield the largest value of each row group; None where it is not said, or no integer."""
+    with reading(path), path.open("rb") as file:
+        metadata = pq.ParquetFile(file).metadata
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        columns = [row_group.column(k) for k in range(row_group.num_columns)]
+        stated = [one.statistics for one in columns if one.path_in_schema == column]
+        known = stated[0] if stated and stated[0] is not None and stated[0].has_min_max else None
+        yield known.max if known is not None and type(known.max) is int else None
 
 
 def _n_rows(path: Path) -> int:

@@ -46,6 +46,9 @@ class Table(Protocol):
     def n_rows(self) -> int | None:
         """Return how many rows there are; None where only reading would tell."""
 
+    def largest(self, column: str) -> int | None:
+        """Return the largest of a column's integers; None where only reading would tell."""
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield some columns of all rows, in order; DataError where they cannot be read."""
 
