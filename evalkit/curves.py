@@ -1,14 +1,15 @@
 """What pictures and tables of thresholds are drawn from: curves, operating points, reliability."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.calibration import Reliability, reliability
-from evalkit.metrics.ranking import Ranked, operating_points, pr_curve, roc_curve, threshold_table
-from evalkit.score_rows import ScoreStates, each
+from evalkit.metrics.ranked import Ordered, Ranked
+from evalkit.metrics.thresholds import operating_points, pr_curve, roc_curve, threshold_table
+from evalkit.score_rows import ScoreStates
 
 MAX_CLASSES = 12
 _POINTS = 100
@@ -16,35 +17,38 @@ _THRESHOLDS = 21
 _TARGET = 0.9
 
 
-def curves(
-    states: ScoreStates,
-    class_names: Sequence[str],
-    *,
-    positive: int | None,
-    cost: tuple[tuple[float, ...], ...] | None,
-) -> dict[str, Any]:
-    """Return ROC and precision-recall curves of up to 12 classes; of a binary task also its thresholds.
+def drawing(
+    states: ScoreStates, n_classes: int, *, positive: int | None, cost: tuple[tuple[float, ...], ...] | None
+) -> Callable[[Ranked], dict[str, Any]] | None:
+    """Return what gives the curves of a class's ranking; None where there are too many classes.
 
     Args:
         states: What is known of the scores.
-        class_names: In output order.
-        positive: The index of the positive class of a binary task.
+        n_classes: K; ROC and precision-recall curves are drawn of up to 12 classes.
+        positive: The index of the positive class of a binary task, which also gets its thresholds.
         cost: ``cost[i][j]`` of true class i taken for j.
     """
     if positive is not None:
-        ranked = states.ranked(positive)
-        return {} if ranked is None else {**_curve(ranked), **_thresholds(ranked, states, positive, cost)}
-    if len(class_names) > MAX_CLASSES:
+        return lambda ranked: {**_curve(ranked), **_thresholds(ranked, states, positive, cost)}
+    if n_classes > MAX_CLASSES:
+        return None
+    values = _values(states, lambda: (states.ranked(k) for k in range(n_classes)))
+    return lambda ranked: {**_curve(ranked), "thresholds": _table_of(ranked, values)}
+
+
+def curves(
+    found: Sequence[tuple[int, dict[str, Any]]], class_names: Sequence[str], *, positive: int | None
+) -> dict[str, Any]:
+    """Return the curves as a document holds them: of a binary task the positive class's, else by class.
+
+    Args:
+        found: Class indices and their curves.
+        class_names: In output order.
+        positive: The index of the positive class of a binary task.
+    """
+    if not found:
         return {}
-    values = _values(states, (states.ranked(k) for k in range(len(class_names))))
-
-    def drawn(k: int) -> dict[str, Any] | None:
-        ranked = states.ranked(k)
-        return None if ranked is None else {**_curve(ranked), "thresholds": _table_of(ranked, values)}
-
-    found = zip(class_names, each(drawn, range(len(class_names))), strict=True)
-    by_class = {name: curve for name, curve in found if curve is not None}
-    return {"by_class": by_class} if by_class else {}
+    return found[0][1] if positive is not None else {"by_class": {class_names[k]: one for k, one in found}}
 
 
 def calibration_tables(states: ScoreStates) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def _thresholds(
     ranked: Ranked, states: ScoreStates, positive: int, cost: tuple[tuple[float, ...], ...] | None
 ) -> dict[str, Any]:
     """Count over thresholds, and at those that are best on these very samples: optimistic, and marked so."""
-    values = _values(states, [ranked])
+    values = _values(states, lambda: [ranked])
     extra = None
     if cost is not None:
         negative = 1 - positive
@@ -81,11 +85,14 @@ def _thresholds(
     }
 
 
-def _values(states: ScoreStates, found: Iterable[Ranked | None]) -> NDArray[np.float64]:
+def _values(
+    states: ScoreStates, found: Callable[[], Iterable[Ordered | Ranked | None]]
+) -> NDArray[np.float64]:
     """Return thresholds to count over: of probabilities the same for everybody, of scores by their spread."""
     if states.probable:
         return np.linspace(0, 1, _THRESHOLDS)
-    scores = [ranked.scores for ranked in found if ranked is not None]
+    rankings = (one.ranked if isinstance(one, Ordered) else one for one in found())
+    scores = [ranked.scores for ranked in rankings if ranked is not None]
     if not scores:
         return np.array([])
     return np.unique(np.quantile(np.concatenate(scores), np.linspace(0, 1, _THRESHOLDS)))

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from evalkit.count_rows import count_columns, margins_of, members_of
 from evalkit.counts import ConfusionCounts, counter_of
-from evalkit.curves import calibration_tables, curves
+from evalkit.curves import calibration_tables, curves, drawing
 from evalkit.decide import Decision
 from evalkit.grouping import Grouping, codes_of, combine
 from evalkit.result import SliceRow, counts_fields
 from evalkit.rows import Column, Measures, MetricRow
 from evalkit.sample_rows import sample_columns
 from evalkit.samples import Samples
-from evalkit.score_rows import ScoreStates, score_columns
+from evalkit.score_rows import Rankings, ScoreStates, score_columns
 from evalkit.slices import Sliced, slice_rows
 from evalkit.stored import Counted, Stored
 from evalkit.uncertainty import BySample, Sampling
@@ -168,11 +168,13 @@ def _findings(
     measures, positive, names = asked.measures, asked.decision.positive, asked.class_names
     found = Findings(counts, tuple(columns), names, measures.level, tuple(slices[1]), tuple(slices[0]))
     if states is not None:
-        of_scores = score_columns(states, measures, len(names), positive=positive, clusters=clusters)
+        draw = drawing(states, len(names), positive=positive, cost=measures.cost)
+        rankings = Rankings(states, measures, len(names), clusters, positive=positive, draw=draw)
+        of_scores = score_columns(states, measures, rankings, positive=positive, clusters=clusters)
         found = replace(
             found,
             columns=(*columns, *of_scores),
-            curves=curves(states, names, positive=positive, cost=measures.cost),
+            curves=curves(rankings.curves(), names, positive=positive),
             calibration=calibration_tables(states),
         )
     return replace(found, columns=tuple(_ordered(found.columns)))

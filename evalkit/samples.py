@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evalkit.errors import DataError
-from evalkit.metrics.ranking import Ranked
+from evalkit.metrics.ranked import Ordered, Ranked
 from evalkit.scores import ScoreBins
 
 DEFAULT_MEMORY = 512 * 1024**2
@@ -58,10 +58,13 @@ class Samples:
         """Return which samples are of a class, or have a label, shape (n,)."""
         return self.y_true[:, k] if self.y_true.ndim == 2 else self.y_true == k  # noqa: PLR2004 - (n, L)
 
-    def ranked(self, k: int) -> Ranked | None:
-        """Return the samples in the order of a class's score; None where its scores were not stored."""
+    def ranked(self, k: int) -> Ordered | Ranked | None:
+        """Return the samples in the order of a class's score, or the groups that stand in for them.
+
+        None where its scores were not stored.
+        """
         if self.scores is not None:
-            return Ranked.of(self.positive(k), self.scores[:, k])
+            return Ordered.of(self.positive(k), self.scores[:, k])
         return Ranked.of_bins(self.bins[k]) if k in self.bins else None
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.metrics.areas import average_precision, average_precision_of, coarsened
 from evalkit.metrics.calibration import (
     Confidences,
     Reliability,
@@ -18,7 +19,7 @@ from evalkit.metrics.calibration import (
     mce_of,
     reliability,
 )
-from evalkit.metrics.ranking import Ranked, average_precision, average_precision_of, coarsened
+from evalkit.metrics.ranked import Ranked
 from evalkit.uncertainty.bootstrap import bootstrap_interval
 
 confidences = st.one_of(st.floats(0, 1), st.integers(0, 10).map(lambda k: k / 10))

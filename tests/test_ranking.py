@@ -10,21 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from evalkit.metrics.influence import auc_influence, average_precision_influence
-from evalkit.metrics.ranking import (
+from evalkit.metrics.areas import (
     Estimate,
-    Ranked,
     average_precision,
     average_precision_of,
     coarsened,
     delong_variance,
-    groups_of,
-    operating_points,
-    pr_curve,
     roc_auc,
-    roc_curve,
-    threshold_table,
 )
+from evalkit.metrics.influence import auc_influence, average_precision_influence
+from evalkit.metrics.ranked import Ordered, Ranked
+from evalkit.metrics.thresholds import operating_points, pr_curve, roc_curve, threshold_table
 from evalkit.scores import ScoreBins
 
 few_scores = st.lists(st.tuples(st.booleans(), st.integers(0, 6).map(lambda k: k / 8)), max_size=30)
@@ -200,7 +196,7 @@ def test_bins_certify_the_area(make, kind):
 def test_influences_sum_to_nothing_and_square_to_delong(rows):
     """The same variance, up to m / (m - 1) of each side."""
     positive, score = arrays(rows)
-    auc, influence = auc_influence(positive, score)
+    auc, influence = auc_influence(Ordered.of(positive, score))
     n, sides = len(rows), (positive, ~positive)
     assert auc == roc_auc(ranked(rows)).value
     assert influence.sum() == pytest.approx(0, abs=1e-9 * n)
@@ -215,7 +211,7 @@ def test_influences_sum_to_nothing_and_square_to_delong(rows):
 
 def test_influence_of_one_side_is_undefined():
     """No AUC, no influence."""
-    auc, influence = auc_influence([True, True], [0.1, 0.2])
+    auc, influence = auc_influence(Ordered.of([True, True], [0.1, 0.2]))
     assert math.isnan(auc)
     assert np.isnan(influence).all()
 
@@ -224,7 +220,7 @@ def test_influence_of_one_side_is_undefined():
 def test_influences_on_average_precision_are_its_derivative(rows):
     """They sum to nothing, and each is what a little more of the sample would add."""
     positive, score = arrays(rows)
-    area, influence = average_precision_influence(positive, score)
+    area, influence = average_precision_influence(Ordered.of(positive, score))
     n = len(rows)
     assert area == average_precision(ranked(rows)).value
     assert influence.sum() == pytest.approx(0, abs=1e-9 * n)
@@ -244,7 +240,7 @@ def weighted_precision(positive, score, weights):
 
 def test_no_positives_no_influence():
     """Undefined throughout."""
-    area, influence = average_precision_influence([False, False], [0.1, 0.2])
+    area, influence = average_precision_influence(Ordered.of([False, False], [0.1, 0.2]))
     assert math.isnan(area)
     assert np.isnan(influence).all()
 
@@ -261,7 +257,9 @@ def test_variances_agree_with_a_bootstrap():
     n, n_classes = 300, 3
     label = rng.integers(0, n_classes, n)
     score = rng.normal(size=(n, n_classes)) + np.eye(n_classes)[label]
-    influence = np.mean([auc_influence(label == k, score[:, k])[1] for k in range(n_classes)], axis=0)
+    influence = np.mean(
+        [auc_influence(Ordered.of(label == k, score[:, k]))[1] for k in range(n_classes)], axis=0
+    )
 
     def areas(rows):
         return [roc_auc(Ranked.of(label[rows] == k, score[rows, k])).value for k in range(n_classes)]
@@ -424,4 +422,7 @@ def test_float32_scores_are_ranked_as_float64(n):
     ours, theirs = Ranked.of(truth, score), Ranked.of(truth, score.astype(np.float64))
     for name in ("scores", "positives", "negatives"):
         assert np.array_equal(getattr(ours, name), getattr(theirs, name))
-    assert np.array_equal(groups_of(ours, score), groups_of(theirs, score.astype(np.float64)))
+    ordered, place = Ordered.of(truth, score), np.searchsorted(-theirs.scores, -score.astype(np.float64))
+    assert np.array_equal(
+        ordered.by_sample(ours.scores, -ours.scores), np.where(truth, 1, -1) * ours.scores[place]
+    )

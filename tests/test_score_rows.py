@@ -12,7 +12,7 @@ import evalkit
 from evalkit.errors import SpecificationError
 from evalkit.rows import Measures
 from evalkit.samples import Samples, read_samples
-from evalkit.score_rows import ScoreStates, score_columns
+from evalkit.score_rows import Rankings, ScoreStates, score_columns
 from evalkit.scores import ScoreBins
 
 
@@ -178,8 +178,10 @@ def test_binned_scores_are_near_and_say_how_near(kind):
             assert (other.bound < 2e-3).all()
 
 
-def columns_of(samples, measures):
-    return list(score_columns(ScoreStates.of(samples, 4, None), measures, 4, positive=None, clusters=None))
+def columns_of(samples, measures, n_classes=4):
+    states = ScoreStates.of(samples, n_classes, None)
+    rankings = Rankings(states, measures, n_classes, None, positive=None)
+    return list(score_columns(states, measures, rankings, positive=None, clusters=None))
 
 
 def test_memory_decides_what_is_binned(tmp_path):
@@ -234,9 +236,7 @@ def test_macro_auc_interval_covers():
     for seed in range(200):
         y, logits = multiclass(200, 3, seed=1000 + seed)
         samples = Samples(y, y, softmax(logits).astype(np.float32), probable=True)
-        column = next(
-            score_columns(ScoreStates.of(samples, 3, None), measures, 3, positive=None, clusters=None)
-        )
+        column = columns_of(samples, measures, 3)[0]
         covered += column.interval[0][0] <= truth <= column.interval[1][0]
     assert 0.9 * 200 <= covered <= 0.99 * 200
 

@@ -12,6 +12,7 @@ from evalkit.count_rows import margins_of
 from evalkit.metrics import Gradient, Margins
 from evalkit.metrics.estimands import Estimand, Scope, class_estimands, summary_estimands
 from evalkit.metrics.influence import auc_influence, average_precision_influence
+from evalkit.metrics.ranked import Ordered
 from evalkit.metrics.ratios import Floats, Mask
 from evalkit.rows import Measures, RowKey
 from evalkit.sample_rows import sample_values
@@ -146,7 +147,7 @@ def _area(asked: Asked, side: "object", weights: dict[int, float]) -> tuple[floa
     value, spread = 0.0, np.zeros(int(asked.inside.sum()))
     for k, weight in weights.items():
         truth = asked.joined.new.positive(k)[asked.inside]
-        area, influence = function(truth, scores[asked.inside, k])
+        area, influence = function(Ordered.of(truth, scores[asked.inside, k]))
         value, spread = value + weight * area, spread + weight * influence
     return value, spread
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evalkit.metrics.ranking import Ranked
+from evalkit.metrics.ranked import Ranked
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -14,15 +14,14 @@ from evalkit.score_rows.number import column_of
 from evalkit.score_rows.prior import Prior
 from evalkit.score_rows.rankings import Rankings
 from evalkit.score_rows.states import ScoreStates
-from evalkit.score_rows.threads import each
 
-__all__ = ["ScoreStates", "each", "score_columns"]
+__all__ = ["Rankings", "ScoreStates", "score_columns"]
 
 
 def score_columns(
     states: ScoreStates,
     measures: Measures,
-    n_classes: int,
+    rankings: Rankings,
     *,
     positive: int | None,
     clusters: NDArray[np.int64] | None,
@@ -32,13 +31,12 @@ def score_columns(
     Args:
         states: What is known of the scores.
         measures: What to compute.
-        n_classes: K.
+        rankings: Of these very scores.
         positive: The index of the positive class of a binary task.
         clusters: A number for each sample's cluster, or None where samples are independent.
     """
     means = Means(states, measures.level, positive, clusters)
     prior = Prior.of(states, positive)
-    rankings: Rankings | None = None
     for slug, params in measures.asked:
         metric = METRICS[slug]
         if metric.needs != "scores":
@@ -54,9 +52,6 @@ def score_columns(
                 slug, params, [calibration_number(states, slug, params, measures.level, clusters)]
             )
         else:
-            rankings = rankings or Rankings(
-                states, measures, n_classes, clusters, single=positive is not None
-            )
             if positive is not None:
                 number = rankings.number(slug, positive)
                 yield column_of(slug, params, [replace(number, trivial=prior.ranking(slug, "macro"))])

@@ -1,23 +1,24 @@
-"""AUC and average precision of each class, and their averages."""
+"""AUC, average precision and curves of each class, and the averages of the areas."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.catalogue import METRICS
-from evalkit.metrics.influence import auc_influence
-from evalkit.metrics.ranking import (
+from evalkit.metrics.areas import (
     Estimate,
-    Ranked,
     average_precision,
     average_precision_of,
     coarsened,
     delong_variance,
     roc_auc,
 )
+from evalkit.metrics.influence import auc_influence
+from evalkit.metrics.ranked import Ordered, Ranked
 from evalkit.metrics.ratios import Floats
 from evalkit.rows import Measures
 from evalkit.score_rows.number import N_REPLICATES, SEED, Bounds, Number
@@ -30,6 +31,7 @@ _GROUPS = 256
 # Above these no interval is worth its time: of one class's average precision, of an average of AUCs.
 _MAX_RESAMPLED = 10
 _MAX_INFLUENCES = 20_000_000
+Drawn = dict[str, Any]
 _ESTIMATES: Mapping[str, Callable[[Ranked], Estimate]] = {
     "roc_auc": roc_auc,
     "average_precision": average_precision,
@@ -38,15 +40,31 @@ _ESTIMATES: Mapping[str, Callable[[Ranked], Estimate]] = {
 
 @dataclass(frozen=True, slots=True)
 class _OfClass:
-    """What is kept of one class once its ranking, which may be as long as the samples, is let go."""
+    """What is kept of one class once its ranking, which may be as long as the samples, is let go.
+
+    Attributes:
+        numbers, estimates: By metric.
+        curves: What is drawn.
+        influence: Each sample's on the area under the ROC curve, shape (n,), until it is added up.
+    """
 
     numbers: Mapping[str, Number]
     estimates: Mapping[str, Estimate]
-    n_positives: int
+    curves: Drawn
+    influence: Floats | None = None
 
 
 class Rankings:
-    """AUC and average precision of each class, computed once; two rankings are held at a time."""
+    """AUC, average precision and curves of each class, which is ranked once; two are held at a time.
+
+    Args:
+        states: What is known of the scores.
+        measures: What to compute.
+        n_classes: K.
+        clusters: A number for each sample's cluster, or None where samples are independent.
+        positive: The positive class of a binary task, the only one that is ranked.
+        draw: Gives the curves of a ranking; None where none are drawn.
+    """
 
     def __init__(
         self,
@@ -55,108 +73,123 @@ class Rankings:
         n_classes: int,
         clusters: NDArray[np.int64] | None,
         *,
-        single: bool,
+        positive: int | None,
+        draw: Callable[[Ranked], Drawn] | None = None,
     ) -> None:
         self.states = states
-        self.scores = None if states.samples is None else states.samples.scores
         self.measures = measures
         self.clusters = clusters
         self.n_classes = n_classes
-        self._single = single
+        self._classes = range(n_classes) if positive is None else range(positive, positive + 1)
+        self._draw = draw
+        self._asked = [slug for slug, _ in measures.asked if slug in _ESTIMATES]
+        self._exact = states.samples is not None and states.samples.scores is not None
+        self._small = self._exact and states.n * n_classes <= _MAX_INFLUENCES
+        averaged = positive is None and self._small
+        kinds = [kind for kind in ("macro", "weighted") if averaged and kind in measures.averages]
+        self._shares = {kind: self._weights("roc_auc", kind) for kind in kinds}
+        self._total: dict[str, Floats] = {kind: np.zeros(states.n) for kind in kinds}
         self._found: dict[int, _OfClass | None] = {}
-        self._total: dict[str, Floats] = {}
 
     def number(self, slug: str, k: int) -> Number:
         """Return one class's value."""
-        found = self._class(k)
+        found = self._visited[k]
         return Number(math.nan, "scores_not_stored") if found is None else found.numbers[slug]
 
     def average(self, slug: str, kind: str) -> Number:
         """Return the mean over the classes whose value is defined, by support where it is weighted."""
-        classes = [one for k in range(self.n_classes) if (one := self._class(k)) is not None]
+        classes = [one for one in self._visited.values() if one is not None]
         if len(classes) < self.n_classes:
             return Number(math.nan, "scores_not_stored")
-        found = [one.estimates[slug] for one in classes]
-        defined = np.array([one.undefined is None for one in found])
-        weights = _weights(classes, slug, kind)
+        found, weights = [one.estimates[slug] for one in classes], self._weights(slug, kind)
         if weights is None:
             return Number(math.nan, "no_defined_class")
+        n_defined = sum(one.undefined is None for one in found)
         value = sum(weight * one.value for weight, one in zip(weights, found, strict=True) if weight)
-        exact = self.scores is not None
-        bound = None if exact else float(sum(w * one.bound for w, one in zip(weights, found, strict=True)))
+        bound = None
+        if not self._exact:
+            bound = float(sum(weight * one.bound for weight, one in zip(weights, found, strict=True)))
         bounds, reason = None, "no_closed_form"
         if slug == "roc_auc":
-            bounds, reason = self._mean_auc_interval(float(value), kind, classes)
+            bounds, reason = self._mean_auc_interval(float(value), kind)
         method = "delong" + ("" if self.clusters is None else "-clustered")
-        return Number(float(value), None, bounds, method, reason, n_classes=int(defined.sum()), bound=bound)
+        return Number(float(value), None, bounds, method, reason, n_classes=n_defined, bound=bound)
 
-    def _class(self, k: int) -> _OfClass | None:
-        """Rank the samples by a class's score; None where its scores were not stored."""
+    def curves(self) -> list[tuple[int, Drawn]]:
+        """Return the curves of each class whose scores were stored."""
+        if self._draw is None:
+            return []
+        return [(k, found.curves) for k, found in self._visited.items() if found is not None]
+
+    @property
+    def _visited(self) -> Mapping[int, _OfClass | None]:
+        """Every class by its number; None where its scores were not stored."""
         if not self._found:
-            # Of a binary task only the positive class is asked for.
-            classes = [k] if self._single else range(self.n_classes)
-            self._found = dict(zip(classes, each(self._rank, classes), strict=True))
-        return self._found[k]
+            for k, found in zip(self._classes, each(self._visit, self._classes), strict=True):
+                self._found[k] = found if found is None else self._added(k, found)
+        return self._found
 
-    def _rank(self, k: int) -> _OfClass | None:
-        ranked = self.states.ranked(k)
-        return None if ranked is None else self._of(k, ranked)
+    def _visit(self, k: int) -> _OfClass | None:
+        found = self.states.ranked(k)
+        if found is None:
+            return None
+        ranked = found.ranked if isinstance(found, Ordered) else found
+        influence = None
+        if isinstance(found, Ordered) and self._bears(k):
+            influence = auc_influence(found)[1]
+        estimates = {slug: _ESTIMATES[slug](ranked) for slug in self._asked}
+        numbers = {slug: self._number(slug, ranked, one, influence) for slug, one in estimates.items()}
+        drawn = {} if self._draw is None else self._draw(ranked)
+        return _OfClass(numbers, estimates, drawn, influence)
 
-    def _of(self, k: int, ranked: Ranked) -> _OfClass:
-        asked = [slug for slug, _ in self.measures.asked if slug in _ESTIMATES]
-        estimates = {slug: _ESTIMATES[slug](ranked) for slug in asked}
-        numbers = {slug: self._number(slug, k, ranked, one) for slug, one in estimates.items()}
-        return _OfClass(numbers, estimates, ranked.n_positives)
+    def _bears(self, k: int) -> bool:
+        """Return whether single samples' influence on a class's area is needed."""
+        shares = [weights[k] for weights in self._shares.values() if weights is not None]
+        return "roc_auc" in self._asked and (self.clusters is not None or any(shares))
 
-    def _number(self, slug: str, k: int, ranked: Ranked, estimate: Estimate) -> Number:
+    def _added(self, k: int, found: _OfClass) -> _OfClass:
+        """Add the samples' influence to that on the means, in the order of the classes, and let go of it."""
+        for kind, weights in self._shares.items():
+            if weights is not None and weights[k] and found.influence is not None:
+                self._total[kind] += weights[k] * found.influence
+        return replace(found, influence=None)
+
+    def _weights(self, slug: str, kind: str) -> Floats | None:
+        """Return each class's share of a mean over those whose value is defined; None where there is none."""
+        support = self.states.support
+        defined = support > 0
+        if slug == "roc_auc":
+            defined &= support < self.states.n
+        weights = np.where(defined, support if kind == "weighted" else 1.0, 0.0)
+        return weights / weights.sum() if weights.sum() else None
+
+    def _number(self, slug: str, ranked: Ranked, estimate: Estimate, influence: Floats | None) -> Number:
         if estimate.undefined is not None:
             return Number(math.nan, METRICS[slug].undefined)
         bound = None if ranked.exact else estimate.bound
         if slug == "roc_auc":
-            bounds, method, reason = self._auc_interval(k, ranked, estimate.value)
+            bounds, method, reason = self._auc_interval(ranked, estimate.value, influence)
         else:
             bounds, method, reason = self._precision_interval(ranked, estimate.value)
         return Number(estimate.value, None, bounds, method, reason, bound=bound)
 
-    def influence(self, k: int) -> Floats:
-        """Return each sample's influence on a class's AUC."""
-        assert self.scores is not None
-        assert self.states.samples is not None
-        return auc_influence(self.states.samples.positive(k), self.scores[:, k])[1]
-
-    def _totals(self, classes: Sequence[_OfClass]) -> dict[str, Floats]:
-        """Return each sample's influence on the means of AUCs; two classes' influences are held at a time."""
-        if not self._total:
-            kinds = {kind: _weights(classes, "roc_auc", kind) for kind in ("macro", "weighted")}
-            self._total = {kind: np.zeros(self.states.n) for kind in kinds}
-            known = {kind: weights for kind, weights in kinds.items() if weights is not None}
-            asked = [k for k in range(self.n_classes) if any(weights[k] for weights in known.values())]
-            for k, found in zip(asked, each(self.influence, asked), strict=True):
-                for kind, weights in known.items():
-                    if weights[k]:
-                        self._total[kind] += weights[k] * found
-        return self._total
-
-    def _auc_interval(self, k: int, ranked: Ranked, value: float) -> tuple[Bounds | None, str, str]:
+    def _auc_interval(
+        self, ranked: Ranked, value: float, influence: Floats | None
+    ) -> tuple[Bounds | None, str, str]:
         if self.clusters is None:
             return (*self._normal(value, delong_variance(ranked), None), "zero_variance")
-        if self.scores is None:
+        if influence is None:
             return None, "delong", "binned"
-        variance, n_clusters = clustered_variance(self.influence(k) / self.states.n, self.clusters)
+        variance, n_clusters = clustered_variance(influence / self.states.n, self.clusters)
         if n_clusters < MIN_CLUSTERS:
             return None, "delong", "too_few_clusters"
         variance = max(variance, delong_variance(ranked))
         return (*self._normal(value, variance, n_clusters), "zero_variance")
 
-    def _mean_auc_interval(
-        self, value: float, kind: str, classes: Sequence[_OfClass]
-    ) -> tuple[Bounds | None, str]:
-        if self.scores is None:
-            return None, "binned"
-        n = self.states.n
-        if n * self.n_classes > _MAX_INFLUENCES:
-            return None, "too_large"
-        total = self._totals(classes)[kind]
+    def _mean_auc_interval(self, value: float, kind: str) -> tuple[Bounds | None, str]:
+        if not self._small:
+            return None, "too_large" if self._exact else "binned"
+        total, n = self._total[kind], self.states.n
         variance, n_clusters = float((total**2).sum()) / n**2, None
         if self.clusters is not None:
             clustered, n_clusters = clustered_variance(total / n, self.clusters)
@@ -193,11 +226,3 @@ class Rankings:
         quantile = normal_quantile(level) if n_clusters is None else t_quantile(level, n_clusters - 1)
         half = quantile * math.sqrt(variance)
         return (max(value - half, 0.0), min(value + half, 1.0)), method
-
-
-def _weights(classes: Sequence[_OfClass], slug: str, kind: str) -> Floats | None:
-    """Return each class's share of a mean over those whose value is defined; None where there is none."""
-    support = np.array([one.n_positives for one in classes], float)
-    defined = np.array([one.estimates[slug].undefined is None for one in classes])
-    weights = np.where(defined, support if kind == "weighted" else 1.0, 0.0)
-    return weights / weights.sum() if weights.sum() else None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.calibration import Confidences, width_bins, width_edges
-from evalkit.metrics.ranking import Ranked
+from evalkit.metrics.ranked import Ordered, Ranked
 from evalkit.samples import Samples
 from evalkit.scores import ScoreBins, ScoreSums, score_keys
 
@@ -31,7 +31,8 @@ class ScoreStates:
         sums: Of log losses and Brier scores, binary ones of the positive class alone; None without either.
         ranks: How many samples have which rank of the true class, int64, shape (K,); None where unknown.
         confidences: Of the positive class, or of the predicted one; None where unknown.
-        ranked: Gives the ranking by a class's score; None where its scores were not stored.
+        ranked: Gives the samples in the order of a class's score, or the groups that stand in for them; None
+            where its scores were not stored.
         samples: The samples themselves; None where they are too many to be held.
     """
 
@@ -42,7 +43,7 @@ class ScoreStates:
     sums: ScoreSums | None
     ranks: Ints | None
     confidences: Confidences | None
-    ranked: Callable[[int], Ranked | None]
+    ranked: Callable[[int], Ordered | Ranked | None]
     samples: Samples | None = None
 
     @classmethod

@@ -12,8 +12,9 @@ import evalkit
 from evalkit.count_rows import count_columns
 from evalkit.counts import ConfusionCounts, LabelCounter
 from evalkit.metrics import OVERALL, Margins, average, class_members
+from evalkit.metrics.areas import roc_auc
 from evalkit.metrics.averages import Policy
-from evalkit.metrics.ranking import Ranked, roc_auc
+from evalkit.metrics.ranked import Ranked
 from evalkit.rows import Measures
 from evalkit.scores import ScoreBins
 
