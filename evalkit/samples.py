@@ -167,8 +167,8 @@ def label_matrix(column: pa.ChunkedArray, n_labels: int) -> NDArray[np.bool_]:
 
 
 def _matrix(table: pq.ParquetFile, names: Sequence[str]) -> NDArray[np.float32]:
-    """Read scores, a row group at a time: there is no second copy of them."""
-    matrix, start = np.empty((table.metadata.num_rows, len(names)), np.float32), 0
+    """Read scores, a row group at a time: there is no second copy of them; a class's lie side by side."""
+    matrix, start = np.empty((table.metadata.num_rows, len(names)), np.float32, order="F"), 0
     for group in range(table.num_row_groups):
         part = table.read_row_group(group, columns=list(names))
         for k, name in enumerate(names):
