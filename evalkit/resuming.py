@@ -12,7 +12,7 @@ from evalkit.errors import ChangedError
 from evalkit.inference import Predictor, batch_list, iterate_batches
 from evalkit.inference.batches import moved
 from evalkit.inference.prints import host_arrays
-from evalkit.ledger import PredictionBatch, ledger_columns
+from evalkit.ledger import PredictionBatch, arrow_table, ledger_columns
 from evalkit.parts import Observed, PartFile
 from evalkit.parts.rows import read_part
 from evalkit.setup import Setup, predictor_of
@@ -67,7 +67,7 @@ def _own(batch: Batch, predictor: Predictor) -> pa.Table:
     columns = ledger_columns(
         PredictionBatch(batch.index, labels, labels, None, batch.ids, batch.attributes), "scores"
     )
-    return pa.table({name: values for name, values in columns.items() if name not in _ANSWERED})
+    return arrow_table({name: values for name, values in columns.items() if name not in _ANSWERED})
 
 
 def _equal(rows: Sequence[pa.Table], known: pa.Table | None) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evalkit.assemble import Question
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Source
+from evalkit.datasets.userdata import UserData
 from evalkit.errors import ModelError, SpecificationError
 from evalkit.inference import Predictor
 from evalkit.manifest import Manifest
@@ -95,7 +96,8 @@ class Setup:
     @property
     def reads_ahead(self) -> bool:
         """Whether a thread reads samples while the model works: not where the user's code reads them."""
-        own = self.source.facts().get("source") in _OWN_SOURCES
+        in_memory = isinstance(self.source, UserData) and self.source.in_memory
+        own = in_memory or self.source.facts().get("source") in _OWN_SOURCES
         return own and self.workers == 0 and not self.stochastic
 
 

@@ -5,8 +5,11 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from evalkit.checkpoints.architecture import inspect_architecture
+from evalkit.checkpoints.flops import flops_of
 from evalkit.checkpoints.layers import eval_effect, kind_of, settings_of
 from evalkit.inference.anatomy import anatomy
 from evalkit.inference.unchanged import model_digest
@@ -270,3 +273,52 @@ def test_layers_that_hold_others_are_rows_too():
     assert rows["0"].kind == "plain convolution"
     assert rows["0"].receptive_field == [3, 3]
     assert sum(layer.n_parameters for layer in table.layers) == table.n_parameters
+
+
+def _counting(call):
+    """What ours and torch's counter say of one call."""
+    ours = []
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            found = func(*args, **(kwargs or {}))
+            ours.append(flops_of(func, args, found))
+            return found
+
+    with torch.no_grad(), FlopCounterMode(display=False) as theirs, Counting():
+        call()
+    return sum(ours), theirs.get_total_flops()
+
+
+X = torch.ones(2, 6, 9, 8)
+CALLS = {
+    "mm": lambda: torch.ones(3, 4) @ torch.ones(4, 5),
+    "addmm": lambda: torch.addmm(torch.ones(5), torch.ones(3, 4), torch.ones(4, 5)),
+    "bmm": lambda: torch.bmm(torch.ones(2, 3, 4), torch.ones(2, 4, 5)),
+    "baddbmm": lambda: torch.baddbmm(torch.ones(2, 3, 5), torch.ones(2, 3, 4), torch.ones(2, 4, 5)),
+    "linear": lambda: nn.Linear(8, 3)(X),
+    "convolution": lambda: nn.Conv2d(6, 4, 3, stride=2, padding=1)(X),
+    "grouped": lambda: nn.Conv2d(6, 6, 3, groups=3)(X),
+    "transposed": lambda: nn.ConvTranspose2d(6, 4, 3, stride=2)(X),
+    "grouped and transposed": lambda: nn.ConvTranspose2d(6, 4, 3, groups=2)(X),
+    "one dimension": lambda: nn.Conv1d(9, 4, 3, dilation=2)(X[0]),
+    "attention": lambda: torch.ops.aten._scaled_dot_product_attention_math(X, X, X),
+    "not counted": lambda: (X + X).relu().sum(),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_operations_are_those_of_torchs_counter(name):
+    """Its formulas, without loading it."""
+    ours, theirs = _counting(CALLS[name])
+    assert ours == theirs
+    assert (ours > 0) == (name != "not counted")
+
+
+@pytest.mark.parametrize("name", ["efficient", "flash", "cudnn"])
+def test_fused_attention_is_counted_as_torch_does(name):
+    """Kernels of GPUs: their formula alone."""
+    shapes = (2, 4, 6, 8), (2, 2, 7, 8), (2, 2, 7, 5)
+    operator = getattr(torch.ops.aten, f"_scaled_dot_product_{name}_attention")
+    given = [torch.ones(shape) for shape in shapes]
+    assert flops_of(operator.default, given, None) == flop_registry[operator](*given, out_val=None)

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
 from evalkit.checkpoints.axes import (
@@ -21,6 +20,7 @@ from evalkit.checkpoints.axes import (
     spatial,
     viewed,
 )
+from evalkit.checkpoints.flops import flops_of
 from evalkit.checkpoints.sizes import Field, per_dimension
 
 
@@ -87,9 +87,7 @@ class FieldFollower(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch
     ) -> Any:
         """Run the operation, and note what its results see."""
         found = func(*args, **(kwargs or {}))
-        count = flop_registry.get(func.overloadpacket)
-        if count is not None:
-            self._spend(count(*args, **(kwargs or {}), out_val=found))
+        self._spend(flops_of(func, args, found))
         given = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
         followed = [value for value in given if self._is_followed(value)]
         if followed:

@@ -58,12 +58,17 @@ class UserData:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether items are rows of tensors, which no code of the user's reads."""
+        return type(self.dataset) is TensorDataset and self.collate is None
+
     def labels(self) -> None:
         """Return None: labels are known when items are read."""
 
     def batch(self, index: NDArray[np.int64]) -> Batch:
         """Read and join the items at some positions; tensors in memory are cut as a whole."""
-        if type(self.dataset) is TensorDataset and self.collate is None:
+        if self.in_memory:
             return self._cut(index)
         items, kept, lost = [], [], []
         for position in index.tolist():

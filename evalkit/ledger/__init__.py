@@ -4,9 +4,10 @@ One row a sample, in index order of the batches: who it was, what was true, what
 scores, from which every score metric is computed.
 """
 
-from evalkit.ledger.batch import Output, PredictionBatch, alike, joined_batch
+from evalkit.ledger.batch import Output, PredictionBatch, joined_batch
 from evalkit.ledger.columns import (
     MAX_SCORE_COLUMNS,
+    arrow_table,
     check_attributes,
     ledger_columns,
     reserved,
@@ -22,7 +23,7 @@ __all__ = [
     "LedgerWriter",
     "Output",
     "PredictionBatch",
-    "alike",
+    "arrow_table",
     "check_attributes",
     "joined_batch",
     "ledger_columns",

@@ -35,11 +35,17 @@ class PredictionBatch:
         """Return the same with outputs of its own: a model may give the same memory again."""
         return self if self.outputs is None else replace(self, outputs=self.outputs.copy())
 
+    def kinds(self) -> tuple[str, ...] | None:
+        """Return the names and types of the columns: batches that agree can be joined.
 
-def alike(one: PredictionBatch, other: PredictionBatch) -> bool:
-    """Return whether two batches have columns of the same types, so that they can be joined."""
-    kinds = _kinds(one)
-    return kinds == _kinds(other) and not any(kind.endswith("O") for kind in kinds.values())
+        Text is one type, of whatever length; None where there are objects, whose types numpy does not know.
+        """
+        types = {name: np.asarray(values).dtype for name, values in self.attributes.items()}
+        if any(one.kind == "O" for one in types.values()):
+            return None
+        named = [f"{name}: {'U' if one.kind == 'U' else one.str}" for name, one in types.items()]
+        wide = "" if self.outputs is None else self.outputs.dtype.str
+        return (wide, type(self.ids).__name__, *named)
 
 
 def joined_batch(batches: Sequence[PredictionBatch]) -> PredictionBatch:
@@ -69,11 +75,3 @@ def _joined_ids(parts: Sequence[Any]) -> Any:
     if isinstance(parts[0], pa.Array):
         return pa.concat_arrays(parts)
     return [name for part in parts for name in part]
-
-
-def _kinds(batch: PredictionBatch) -> dict[str, str]:
-    """Return the type of each column, text of whatever length being one; ``O`` where numpy has none."""
-    types = {name: np.asarray(values).dtype for name, values in batch.attributes.items()}
-    kinds = {name: "U" if one.kind == "U" else one.str for name, one in types.items()}
-    wide = "" if batch.outputs is None else batch.outputs.dtype.str
-    return {**kinds, "evalkit:outputs": wide, "evalkit:ids": type(batch.ids).__name__}

@@ -4,7 +4,7 @@ Classes are the first axis here, so that everything runs along the samples; what
 summed in their order, and a row is the same however many samples are computed together.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,18 @@ def check_attributes(names: Iterable[object], *, where: str) -> None:
             raise DataError(
                 f"{where}: the attribute {name!r} has the name of one of the ledger's own columns"
             )
+
+
+def arrow_table(columns: Mapping[str, Any]) -> pa.Table:
+    """Return columns as a table, without a copy of numbers and without pandas, which arrow would load."""
+    return pa.table({name: _column(values) for name, values in columns.items()})
+
+
+def _column(values: Any) -> Any:
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or not values.dtype.isnative:
+        return values
+    buffer = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
 
 
 def ledger_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:
@@ -117,7 +129,7 @@ def _true_rank(raw: Floats, y_true: Ints) -> NDArray[np.int32]:
 def _named_columns(batch: PredictionBatch) -> dict[str, Any]:
     return {
         "index": batch.index,
-        "sample_id": pa.array(batch.index).cast(pa.string()) if batch.ids is None else _texts(batch.ids),
+        "sample_id": _column(batch.index).cast(pa.string()) if batch.ids is None else _texts(batch.ids),
         "y_true": _classes(batch.y_true),
         "y_pred": _classes(batch.y_pred),
     }
@@ -141,7 +153,7 @@ def _classes(labels: NDArray[Any]) -> Any:
         return labels.astype(np.int32)
     rows, indices = np.nonzero(labels)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(labels)))])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(indices, pa.int32()))
+    return pa.ListArray.from_arrays(_column(offsets.astype(np.int32)), _column(indices.astype(np.int32)))
 
 
 def _label_columns(batch: PredictionBatch, output: Output) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from evalkit.errors import DataError, OutputError, os_reason
 from evalkit.files import Sink
 from evalkit.ledger.batch import Output, PredictionBatch
-from evalkit.ledger.columns import ledger_columns
+from evalkit.ledger.columns import arrow_table, ledger_columns
 
 FILE_NAME = "predictions.parquet"
 ROW_GROUP = 65_536
@@ -56,7 +56,7 @@ class LedgerWriter:
 
     def write(self, batch: PredictionBatch) -> None:
         """Add a batch."""
-        self.write_rows(pa.table(ledger_columns(batch, self._output)))
+        self.write_rows(arrow_table(ledger_columns(batch, self._output)))
 
     def write_rows(self, table: pa.Table) -> None:
         """Add rows of the table's own columns."""

@@ -21,9 +21,10 @@ from evalkit import files
 from evalkit.binned import ClassBins
 from evalkit.errors import DocumentError, OutputError, os_reason, reason_of
 from evalkit.integrity import CHECKS
-from evalkit.ledger import Conforming, PredictionBatch, alike, joined_batch, ledger_columns
+from evalkit.ledger import Conforming, PredictionBatch, arrow_table, joined_batch, ledger_columns
 from evalkit.parts.observed import Observed
 from evalkit.result import Status
+from evalkit.samples import as_numpy
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 _HIDDEN = "hidden:"
@@ -98,13 +99,16 @@ class PartWriter:
         self._waiting: list[tuple[PredictionBatch, NDArray[np.uint64]]] = []
         self._behind = ThreadPoolExecutor(1, "evalkit-account")
         self._pending: Future[None] | None = None
+        self._kinds: tuple[str, ...] | None = None
         self._identified = False
         self.n_rows = self._n_waiting = 0
 
     def add(self, batch: PredictionBatch, prints: NDArray[np.uint64]) -> None:
         """Take a batch of answers and the prints of its inputs; its outputs may be overwritten later."""
-        if self._waiting and not alike(self._waiting[0][0], batch):
+        kinds = batch.kinds()
+        if self._waiting and (kinds != self._kinds or kinds is None):
             self._account()
+        self._kinds = kinds
         self._waiting.append((batch.kept(), prints))
         self._identified = batch.ids is not None
         self.n_rows += len(batch.index)
@@ -135,7 +139,7 @@ class PartWriter:
         columns = ledger_columns(batch, self._output)
         columns[_PRINT] = np.concatenate([prints for _, prints in waiting])
         columns |= {f"{_SCORE}{k}": values for k, values in self._bins.scores(batch).items()}
-        self._tables.append(self._conforming(pa.table(columns)))
+        self._tables.append(self._conforming(arrow_table(columns)))
 
     def write(self, first: int, stop: int, observed: Observed, findings: Findings) -> PartFile:
         """Write the batches [first, stop), and begin the next part.
@@ -212,8 +216,8 @@ def _part(table: pa.Table) -> Part:
         _findings(state["findings"]),
         bool(state["identified"]),
         None if empty else table.select(shown).replace_schema_metadata(None),
-        np.zeros(0, np.uint64) if empty else table[_PRINT].to_numpy(),
-        {int(name.removeprefix(_SCORE)): table[name].to_numpy() for name in scores},
+        np.zeros(0, np.uint64) if empty else as_numpy(table[_PRINT]),
+        {int(name.removeprefix(_SCORE)): as_numpy(table[name]) for name in scores},
     )
 
 

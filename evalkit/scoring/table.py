@@ -18,7 +18,7 @@ from evalkit.counts import counter_of
 from evalkit.digests import DataDigest, counted_digest
 from evalkit.errors import DataError, DocumentError
 from evalkit.findings import Findings, find
-from evalkit.ledger import ROW_GROUP, LedgerWriter, PredictionBatch, open_ledger, slim_columns
+from evalkit.ledger import ROW_GROUP, LedgerWriter, PredictionBatch, arrow_table, open_ledger, slim_columns
 from evalkit.result import EvalResult
 from evalkit.scoring.columns import ID
 from evalkit.scoring.counted import CountedRows
@@ -121,7 +121,7 @@ class _Samples:
             return
         batch = _batch(rows)
         if batch.outputs is None:
-            writer.write_rows(pa.table(slim_columns(batch)))
+            writer.write_rows(arrow_table(slim_columns(batch)))
             return
         self._bins.add(batch.y_true, self._bins.scores(batch))
         writer.write(batch)
