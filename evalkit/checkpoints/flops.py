@@ -39,7 +39,7 @@ def _convolution(args: Sequence[Any], found: torch.Tensor) -> int:
 def _attention(args: Sequence[Any], _: Any) -> int:
     """Count scores and sums, whatever is masked."""
     queries, keys, values = (one.shape for one in args[:3])
-    return 2 * math.prod(queries[:-1]) * int(keys[-2]) * int(queries[-1] + values[-1])
+    return int(2 * math.prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1]))
 
 
 _FORMULAS: Mapping[str, Formula] = {
