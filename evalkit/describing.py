@@ -173,7 +173,9 @@ def _record_precision(kind: Any, observed: Observed, integrity: IntegrityLog) ->
         f"random {again.n_changed} change their prediction, so that at most {bound:.2%} of all do "
         f"(Clopper-Pearson, {_LEVEL:.0%})"
     )
-    integrity.record("precision", "warn" if again.n_changed else "ok", text)
+    if again.unforeseen:
+        text += f"; an error of {again.largest:.2g} was seen where {again.limit:.2g} was measured before"
+    integrity.record("precision", "warn" if again.n_changed or again.unforeseen else "ok", text)
 
 
 def _changed_at_most(observed: Observed) -> float:

@@ -28,7 +28,7 @@ from evalkit.inference.audit import N_TWICE, Auditor, check_repeatable
 from evalkit.inference.batches import copied, reordered
 from evalkit.inference.memory import Fitting, peak_memory_mb
 from evalkit.inference.mode import check_eval_mode
-from evalkit.inference.precision import N_MEASURED, half_of, largest_error
+from evalkit.inference.precision import Half, Limit, half_of, measure
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
 from evalkit.ledger import ROW_GROUP
@@ -80,7 +80,7 @@ class Run:
     def _begin_part(self) -> None:
         self._state = Observed(n_trained_on=None if self.setup.trained_on is None else 0)
         if self._half is not None and self._half.limit is not None:
-            self._state.again.limit = self._state.again.largest = self._half.limit
+            self._state.again.limit = self._state.again.largest = self._half.limit.absolute
         predictor = predictor_of(self.setup, self._state)
         self._predictor = replace(predictor, fitting=self._fitting, half=self._half, clock=self.clock)
         self._batches: list[int] = []
@@ -98,17 +98,21 @@ class Run:
             self.failure = error
 
     def _measure_half(self) -> None:
-        """See how far half precision is off, on the first samples of the data: the same for every shard."""
+        """See how far half precision is off, on samples that are the same for every shard."""
         if self._half is None or not self._half.asks_again:
             return
-        setup, start = self.setup, self.clock()
-        n_samples, size = min(N_MEASURED, self.work.share.n_samples), setup.batch_size
-        batches = (setup.source.batch(index) for index in batch_list(n_samples, size))
-        asked = (self._predictor.error_on(batch) for batch in batches if len(batch.index))
-        limit = largest_error(setup.question.asked.decision, asked)
-        self._half = replace(self._half, limit=limit)
+        start = self.clock()
+        self._half = measure(self._half, self._limit)
+        self._fitting = Fitting()  # so that a batch that has to be halved is one of those that count
         self._begin_part()
         self._state.spend("audit", self.clock() - start)
+
+    def _limit(self, half: Half) -> Limit:
+        setup, size = self.setup, self.setup.batch_size
+        parts = (half.measured[start : start + size] for start in range(0, len(half.measured), size))
+        batches = (setup.source.batch(index) for index in parts)
+        asked = (self._predictor.both(batch, half) for batch in batches if len(batch.index))
+        return Limit.of(setup.question.asked.decision, asked)
 
     @property
     def dtype(self) -> torch.dtype | None:

@@ -13,9 +13,10 @@ from torch import nn
 
 import evalkit
 from evalkit import concluding
+from evalkit.compare.question import is_same_model, remarks
 from evalkit.decide import Decision
 from evalkit.describing import record_warnings
-from evalkit.errors import SpecificationError
+from evalkit.errors import InvalidRunError, SpecificationError
 from evalkit.inference.precision import N_MEASURED, half_of
 from evalkit.integrity import IntegrityLog
 from evalkit.merging import merged
@@ -244,3 +245,177 @@ def test_latencies_add_up():
         assert parts[0].milliseconds(share) == pytest.approx(expected, rel=0.015)
     assert Latencies().milliseconds(0.5) is None
     assert json.dumps(list(parts[0].bins.items()))
+
+
+class Tensors(torch.utils.data.TensorDataset):
+    """Tensors of known classes."""
+
+    def __init__(self, x, n_classes=4, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(x, torch.randint(0, n_classes, (len(x),), generator=generator))
+
+
+def predictions(model, data, precision, **further):
+    found = evalkit.evaluate(model, data, class_names=NAMES, precision=precision, **further)
+    return np.array(rows(found)["y_pred"]), found.document
+
+
+def check_of(document):
+    return next(row for row in document.integrity if row.check == "precision")
+
+
+def test_samples_that_grow_are_decided_as_in_full_precision():
+    """The first ones, a thousand times smaller than the last, say nothing of the errors of these."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(30, 32, bias=False), nn.ReLU(), nn.Linear(32, 4, bias=False)).eval()
+    x = torch.randn(3_000, 30) * torch.logspace(-2, 1, 3_000)[:, None]
+    exact, _ = predictions(model, Tensors(x), "exact")
+    amp, _ = predictions(model, Tensors(x), "amp")
+    fast, document = predictions(model, Tensors(x), "fast")
+    assert (exact != amp).any()
+    assert np.array_equal(exact, fast)
+    assert check_of(document).status == "ok"
+
+
+class Blunder(nn.Module):
+    """In half precision it is off, far more for a few samples."""
+
+    def __init__(self, far):
+        super().__init__()
+        self.far = far
+
+    def forward(self, x):
+        low = torch.is_autocast_enabled("cpu")
+        return x + (0.001 + self.far * (x[:, :1] > 9)) * torch.tensor([0.0, 1, 0, 0]) * low
+
+
+def blundering(far):
+    """What becomes of a model whose errors show in samples that were not measured; some of them are drawn."""
+    half = half_of("fast", 4_000, 0)
+    special = np.setdiff1d(np.arange(0, 4_000, 20), half.measured)
+    x = torch.zeros(4_000, 4)
+    x[:, 2] = 3.0
+    x[special, 0] = 10.0
+    drawn = np.intersect1d(special, half.audited)
+    assert len(drawn)
+    return *predictions(Blunder(far), Tensors(x), "fast"), special, drawn
+
+
+def test_errors_that_were_not_foreseen_are_a_warning():
+    """What was drawn shows that the limit was too small, although nothing was decided otherwise."""
+    fast, document, special, _ = blundering(far=4)
+    assert (fast[special] == 0).all()
+    assert document.run["fast"]["changed"] == 0
+    assert check_of(document).status == "warn"
+    assert "an error of 4 was seen where 0.001 was measured before" in check_of(document).detail
+
+
+def test_whatever_was_asked_in_full_precision_is_kept():
+    """A drawn sample whose prediction changes is counted as changed, and has the right one."""
+    fast, document, special, drawn = blundering(far=40)
+    assert (fast[drawn] == 0).all()
+    assert (fast[np.setdiff1d(special, drawn)] == 1).all()
+    assert document.run["fast"]["changed"] == len(drawn)
+    assert check_of(document).status == "warn"
+
+
+def test_measured_and_compared_samples_are_others():
+    """Drawn from all of the data; of few samples they are the same ones."""
+    half = half_of("fast", 5_000, 0)
+    assert not set(half.measured) & set(half.audited)
+    assert (np.diff(half.measured) > 0).all()
+    assert half.measured[-1] > 4_000
+    assert len(half_of("fast", 150, 0).measured) == N_MEASURED
+    assert list(half_of("fast", 1, 0).measured) == [0]
+
+
+def softmax_network():
+    return nn.Sequential(*close_network(), nn.Softmax(dim=1))
+
+
+def viewing_network():
+    """It looks at its pictures as they lie in memory."""
+
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(2)
+            self.convolve, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 4)
+
+        def forward(self, x):
+            return self.head(self.convolve(x).view(-1, 4 * 36))
+
+    return Views()
+
+
+@pytest.mark.parametrize(
+    ("build", "output"), [(softmax_network, "probabilities"), (viewing_network, "logits")]
+)
+def test_models_that_half_precision_or_its_layout_upsets(build, output):
+    """Sums of bfloat16 miss 1, and strides are others: neither keeps a model from being evaluated."""
+    exact, _ = predictions(build(), Pictures(), "exact", output=output)
+    fast, document = predictions(build(), Pictures(), "fast", output=output)
+    assert np.array_equal(exact, fast)
+    assert document.valid
+    assert predictions(build(), Pictures(), "amp", output=output)[1].valid
+
+
+class Picky(nn.Module):
+    """It takes float32 alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = close_network()
+
+    def forward(self, x):
+        found = self.net(x)
+        assert found.dtype == torch.float32
+        return found
+
+
+@pytest.mark.parametrize("kind", ["fast", "amp"])
+def test_what_fails_in_half_precision_says_so(kind):
+    """The error names the precision, and what to do."""
+    with pytest.raises(InvalidRunError, match=f"precision: {kind} computes in bfloat16") as caught:
+        predictions(Picky(), Pictures(), kind)
+    assert "run.precision to exact" in caught.value.hint
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("fast", "bfloat16+float32"), ("amp", "bfloat16")])
+def test_the_signature_shows_half_precision_whatever_the_answers_type(kind, shown):
+    """A model that casts its answer to float32 has computed it in bfloat16 all the same."""
+
+    class Casts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = close_network()
+
+        def forward(self, x):
+            return self.net(x).float()
+
+    assert predictions(Casts(), Pictures(), kind)[1].signature.endswith(f"dtype:{shown}")
+
+
+def test_batches_that_were_halved_are_recorded():
+    """Measuring finds out what fits first; the batches that count are recorded all the same."""
+
+    class Large(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = close_network()
+
+        def forward(self, x):
+            if len(x) > 100:
+                raise RuntimeError("can't allocate memory")
+            return self.net(x)
+
+    runs = [predictions(Large(), Pictures(), kind, batch_size=200)[1].run for kind in ("exact", "fast")]
+    assert runs[0]["halved_batches"] == runs[1]["halved_batches"] > 0
+
+
+def test_precisions_of_one_model_are_compared(results):
+    """The same weights, computed otherwise, are no longer the same model; and it is said."""
+    exact, amp = results["exact"].document, results["amp"].document
+    assert not is_same_model(amp, exact)
+    assert is_same_model(exact, exact)
+    assert "precision exact before, amp now" in remarks(amp, exact, same=False).notes[0]

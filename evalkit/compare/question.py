@@ -55,17 +55,26 @@ def only_data_changed(found: Sequence[str]) -> bool:
 
 
 def is_same_model(candidate: EvalResult, baseline: EvalResult) -> bool:
-    """Return whether weights and inputs are the same, to the bit, and the threshold, too.
+    """Return whether weights and inputs are the same, to the bit, and the threshold and the precision, too.
 
     Results without weights are the same if their documents are; what their tables say is asked of those
     (:meth:`~evalkit.compare.joined.Tables.are_one`).
     """
     if candidate.digests.get("weights") is None and baseline.digests.get("weights") is None:
         return candidate == baseline or _same_table(candidate, baseline)
-    return candidate.threshold == baseline.threshold and all(
+    return computed_alike(candidate, baseline) and all(
         candidate.digests.get(name) is not None and candidate.digests[name] == baseline.digests.get(name)
         for name in ("weights", "inputs")
     )
+
+
+def computed_alike(candidate: EvalResult, baseline: EvalResult) -> bool:
+    """Return whether equal answers would be decided, and were computed, in the same way."""
+    return candidate.threshold == baseline.threshold and _precision(candidate) == _precision(baseline)
+
+
+def _precision(result: EvalResult) -> str:
+    return str(result.run.get("precision") or "exact")
 
 
 def _same_table(candidate: EvalResult, baseline: EvalResult) -> bool:
@@ -112,7 +121,7 @@ def remarks(candidate: EvalResult, baseline: EvalResult, *, same: bool) -> Remar
             f"The two models decide by other thresholds: {baseline.threshold!r} before, "
             f"{candidate.threshold!r} now."
         )
-    kinds = [result.run.get("precision") or "exact" for result in (baseline, candidate)]
+    kinds = _precision(baseline), _precision(candidate)
     if kinds[0] != kinds[1]:
         notes.append(f"The two runs computed otherwise: precision {kinds[0]} before, {kinds[1]} now.")
     warnings, more = _of_inputs(candidate, baseline)
@@ -123,7 +132,7 @@ def _of_inputs(candidate: EvalResult, baseline: EvalResult) -> tuple[tuple[str, 
     """Return warnings and notes on what the two models were fed."""
     alike = have_same_weights(candidate, baseline)
     if candidate.digests.get("inputs") == baseline.digests.get("inputs"):
-        return ((_RESAVED,) if alike and candidate.threshold == baseline.threshold else ()), ()
+        return ((_RESAVED,) if alike and computed_alike(candidate, baseline) else ()), ()
     if None in (candidate.digests.get("inputs"), baseline.digests.get("inputs")):
         return (), (_UNKNOWN,)
     change = _changed_statistics(candidate.data, baseline.data, tolerance=_SAME_STATISTICS)

@@ -17,8 +17,15 @@ from evalkit.errors import DataError, EvalkitError, InvalidRunError, listed, rea
 from evalkit.inference.batches import copied, is_of_worker, moved, reordered, tensors_of
 from evalkit.inference.feeding import Fed
 from evalkit.inference.memory import Fitting, OutOfMemoryError, in_halves, is_out_of_memory, some_of
-from evalkit.inference.outputs import check_finite, check_probabilities, host_array, selected
-from evalkit.inference.precision import Half, half_precision, laid_out, largest_error
+from evalkit.inference.outputs import (
+    HALF_TOLERANCE,
+    TOLERANCE,
+    check_finite,
+    check_probabilities,
+    host_array,
+    selected,
+)
+from evalkit.inference.precision import HALF, Half, errors_of
 from evalkit.labels import check_range
 from evalkit.ledger import PredictionBatch
 from evalkit.parts import Observed
@@ -110,11 +117,12 @@ class Predictor:
 
     def _answers(self, inputs: Inputs, position: int, index: Index) -> tuple[NDArray[Any], str]:
         """Return what stands in the table for a batch: of ``fast`` full precision where it could matter."""
-        if self.half is None or not self.half.asks_again:
-            return self.outputs(inputs, position, index, half=self.half is not None)
-        # Apart, because a model may change its inputs in place.
-        outputs, dtype = self.outputs(laid_out(inputs), position, index, half=True)
-        dtype = f"{dtype}+{dtype_name(self.dtype or torch.float32)}"
+        if self.half is None:
+            return self.outputs(inputs, position, index)
+        if not self.half.asks_again:
+            return self.outputs(inputs, position, index, half=self.half)[0], HALF
+        outputs, _ = self.outputs(self.half.laid_out(inputs), position, index, half=self.half)
+        dtype = f"{HALF}+{dtype_name(self.dtype or torch.float32)}"
         near, drawn = self.half.near(self.decision, outputs), self.half.drawn(index)
         rows = np.flatnonzero(near | drawn)
         if not len(rows):
@@ -122,29 +130,32 @@ class Predictor:
         full, _ = self.outputs(reordered(inputs, rows), position, index[rows])
         self._compare(outputs[rows], full, near[rows], drawn[rows])
         merged = outputs.astype(np.result_type(outputs, full))
-        merged[near] = full[near[rows]]
+        merged[rows] = full
         return merged, dtype
 
     def _compare(
         self, quick: NDArray[Any], full: NDArray[Any], near: NDArray[np.bool_], drawn: NDArray[np.bool_]
     ) -> None:
         """Note what full precision says of samples that were asked again."""
-        again = self.state.again
+        assert self.half is not None
+        assert self.half.limit is not None
+        again, errors = self.state.again, errors_of(self.decision, quick, full)
         before, after = (self.decision.decide(outputs)[0] for outputs in (quick, full))
         moved = before != after if before.ndim == 1 else (before != after).any(axis=1)
         again.n_near += int(near.sum())
         again.n_audited += int(drawn.sum())
         again.n_changed += int((moved & drawn & ~near).sum())
-        again.largest = max(again.largest, largest_error(self.decision, [(quick, full)]))
+        again.largest = max(again.largest, float(errors.max()))
+        again.excess = max(again.excess, self.half.limit.excess(errors, quick))
 
-    def error_on(self, batch: Batch) -> tuple[NDArray[Any], NDArray[Any]]:
+    def both(self, batch: Batch, half: Half) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the answers of half and of full precision to a batch, without counting anything."""
         inputs = moved(copied(batch.inputs), self.device, self.dtype)
-        quick = self.outputs(laid_out(inputs), 0, batch.index, half=True)[0]
+        quick = self.outputs(half.laid_out(inputs), 0, batch.index, half=half)[0]
         return quick, self.outputs(inputs, 0, batch.index)[0]
 
     def outputs(
-        self, inputs: Inputs, position: int, index: Index, *, half: bool = False
+        self, inputs: Inputs, position: int, index: Index, *, half: Half | None = None
     ) -> tuple[NDArray[Any], str]:
         """Return what the model answers to inputs on its device, shape (n, K), and the type of its answer.
 
@@ -152,16 +163,22 @@ class Predictor:
             inputs: Of the samples.
             position: Of their batch.
             index: Their positions.
-            half: Compute in half precision.
+            half: How to compute in half precision; None for the model's own.
 
         Raises:
             InvalidRunError: The forward pass raised, or its outputs cannot be scored.
         """
+        with nullcontext() if half is None else half.blamed():
+            return self._outputs(inputs, position, index, half)
+
+    def _outputs(
+        self, inputs: Inputs, position: int, index: Index, half: Half | None
+    ) -> tuple[NDArray[Any], str]:
         decision = self.decision
         single = decision.positive is not None
 
         def answer(cut: slice) -> tuple[NDArray[Any], str]:
-            with half_precision(self.device) if half else nullcontext():
+            with nullcontext() if half is None else half.autocast(self.device):
                 found = _forward(self.model, some_of(inputs, cut), position, index[cut])
             scores = selected(found, self.select, self.default_select)
             n_samples = len(index[cut])
@@ -172,7 +189,11 @@ class Predictor:
         outputs = pieces[0][0] if len(pieces) == 1 else np.concatenate([host for host, _ in pieces])
         check_finite(outputs, index)
         if decision.output == "probabilities":
-            check_probabilities(outputs, index, exclusive=decision.task != "multilabel")
+            exclusive, tolerance = (
+                decision.task != "multilabel",
+                TOLERANCE if half is None else HALF_TOLERANCE,
+            )
+            check_probabilities(outputs, index, exclusive=exclusive, tolerance=tolerance)
         outputs = decision.two_columns(outputs)
         return outputs if self.valid is None else outputs[:, self.valid], pieces[0][1]
 
@@ -180,7 +201,7 @@ class Predictor:
         """Answer once more, without counting anything; where it matters for ``fast``, in full precision."""
         moved_inputs = moved(inputs, self.device, self.dtype)
         n_samples = len(tensors_of(moved_inputs)[0])
-        half = self.half is not None and not self.half.asks_again
+        half = None if self.half is None or self.half.asks_again else self.half
         return self.outputs(moved_inputs, 0, np.arange(n_samples, dtype=np.int64), half=half)[0]
 
 

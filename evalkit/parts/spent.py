@@ -7,6 +7,8 @@ from typing import Any
 
 # A bin is about 1 % wide.
 _BINS_A_DOUBLING = 64
+# The largest of many errors is a little over the largest of a few; this is far over.
+_FORESEEN = 2.0
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class AskedAgain:
         n_changed: Those of them whose prediction is another one in full precision.
         limit: The largest error among the samples that were measured first.
         largest: The largest error among all that were asked again.
+        excess: The same as a multiple of what was allowed for a sample, the largest.
     """
 
     n_near: int = 0
@@ -50,6 +53,12 @@ class AskedAgain:
     n_changed: int = 0
     limit: float = 0.0
     largest: float = 0.0
+    excess: float = 0.0
+
+    @property
+    def unforeseen(self) -> bool:
+        """Whether an error was so large that samples which were not asked again may be decided otherwise."""
+        return self.excess > _FORESEEN
 
     def join(self, other: "AskedAgain") -> None:
         """Add those of other samples."""
@@ -57,6 +66,7 @@ class AskedAgain:
         self.n_audited += other.n_audited
         self.n_changed += other.n_changed
         self.limit, self.largest = max(self.limit, other.limit), max(self.largest, other.largest)
+        self.excess = max(self.excess, other.excess)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON."""
