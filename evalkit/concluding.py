@@ -66,7 +66,8 @@ def conclude(
     try:
         if failure is not None:
             raise failure
-        joined = join(parts, described.shape, integrity, ledger=ledger)
+        audited = described.run.get("audit") == "full"
+        joined = join(parts, described.shape, integrity, ledger=ledger, audited=audited)
         _check(described, joined)
         _check_counted(joined, counted)
     except InvalidRunError as error:

@@ -4,6 +4,9 @@ import json
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
+
+from evalkit.inference import Fed
 from evalkit.inference.unchanged import model_digest
 from evalkit.provenance import versions
 from evalkit.runfile import RunFile
@@ -13,6 +16,7 @@ from evalkit.work import Share
 
 # How something is read or shown, not what is measured.
 _FREE = frozenset({"workers", "worker_timeout", "rank_timeout", "world_size"})
+N_LOOKED_AT = 64
 _MEASURING = ("task", "model", "data")
 
 
@@ -34,6 +38,7 @@ def fingerprint(setup: Setup, share: Share, *, beside: Setup | None = None) -> R
     hashes = {
         "weights": _digest([setup.weights_sha256, model_digest(setup.model)]),
         "data": _digest([None if identity is None else identity.content, setup.source.facts()]),
+        "samples": _some_of(setup) if identity is None and "world_size" in setup.run else "",
         "files": "" if identity is None else identity.stamp,
         "preprocessing": _digest(setup.model_facts.get("preprocessing")),
         "question": _digest([_question(setup), None if beside is None else _question(beside)]),
@@ -53,6 +58,22 @@ def fingerprint(setup: Setup, share: Share, *, beside: Setup | None = None) -> R
         repeatable=identity is not None and not setup.stochastic,
         packages=packages(),
     )
+
+
+def _some_of(setup: Setup) -> str:
+    """Digest samples here and there, of data that nothing but reading tells apart; not of random ones.
+
+    They show that another rank sees the data in another order, or otherwise.
+    """
+    n_samples = len(setup.source)
+    if setup.stochastic or not n_samples:
+        return ""
+    digest = sha256()
+    for index in np.array_split(np.unique(np.linspace(0, n_samples - 1, N_LOOKED_AT).astype(np.int64)), 8):
+        batch = setup.source.batch(index)
+        digest.update(repr([batch.index.tolist(), np.asarray(batch.y_true).tolist(), batch.ids]).encode())
+        digest.update(Fed.of(batch, None).codes.tobytes())
+    return digest.hexdigest()
 
 
 def _question(setup: Setup) -> list[Any]:

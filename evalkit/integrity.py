@@ -33,6 +33,8 @@ DOUBTS = frozenset(
     "precision batch_independent several_predicted images_complete inputs_differ labels_agree not_trained_on"
     " class_order".split()
 )
+# What is asked about the first samples alone, unless every batch is audited.
+OF_FIRST = frozenset({"data_repeatable", "deterministic", "batch_independent"})
 _BADNESS: Mapping[Status, int] = {"ok": 0, "not_run": 1, "warn": 2, "fail": 3}
 
 

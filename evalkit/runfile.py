@@ -16,6 +16,7 @@ HASHES = {
     "weights": "the weights",
     "baseline_weights": "the baseline's weights",
     "data": "the data",
+    "samples": "samples here and there",
     "files": "the data's files",
     "preprocessing": "the preprocessing",
     "question": "classes, decision rule or training manifest",
@@ -26,7 +27,8 @@ HASHES = {
 # Not between shards, whose machines have copies of their own; and not of a run that goes on: gates and
 # metrics are asked of a finished pass.
 _ONE_MACHINE = frozenset({"files"})
-_ASKED_LATER = frozenset({"specification"})
+# Samples are all read again then, where only that tells what they are.
+_ASKED_LATER = frozenset({"specification", "samples"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from evalkit.concluding import Evaluation, conclude, lost
 from evalkit.datasets import Batch, Inputs
@@ -39,6 +40,7 @@ from evalkit.work import Work
 if TYPE_CHECKING:
     from evalkit.counts import ConfusionCounts
 
+Found = TypeVar("Found")
 # A part is written every so many seconds, later so often that a kill costs a hundredth of the time so far;
 # and proving that the model is still the same takes a hundredth at most.
 PART_SECONDS, LOST_SHARE, CHECK_SHARE = 2.0, 0.01, 0.01
@@ -110,7 +112,7 @@ class Run:
     def _limit(self, half: Half) -> Limit:
         setup, size = self.setup, self.setup.batch_size
         parts = (half.measured[start : start + size] for start in range(0, len(half.measured), size))
-        batches = (setup.source.batch(index) for index in parts)
+        batches = (self._alive(setup.source.batch(index)) for index in parts)
         asked = (self._predictor.both(batch, half) for batch in batches if len(batch.index))
         return Limit.of(setup.question.asked.decision, asked)
 
@@ -224,11 +226,19 @@ class Run:
         try:
             if self._half is not None and self._half.asks_again:  # only some of what is recorded is exact
                 recorded, dtype = self._predictor.ask(copied(inputs)), "float32"
-            Auditor(self._predictor.ask, asked, dtype, on_cpu=on_cpu).audit(inputs, recorded, self.integrity)
+            Auditor(self._ask, asked, dtype, on_cpu=on_cpu).audit(inputs, recorded, self.integrity)
         except InvalidRunError:
             self._check_model("after the first batch")  # the cause, where it is known
             raise
         self._state.spend("audit", self.clock() - start)
+
+    def _ask(self, inputs: Inputs) -> NDArray[Any]:
+        """Ask the model again, with a sign of life: a dozen forward passes are no single batch."""
+        return self._alive(self._predictor.ask(inputs))
+
+    def _alive(self, found: Found) -> Found:
+        self.work.alive()
+        return found
 
     def _check_model(self, when: str) -> None:
         """Raise InvalidRunError where the model is in train mode, or another one than before."""

@@ -56,6 +56,7 @@ class Work:
         rank, n_ranks: Which of several processes, from 0, that have what is to be done among them.
         taken: Called with the answers to each batch.
         stopping: Whether to end early, and keep what is done.
+        alive: Called while something takes long that is no batch.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class Work:
     n_ranks: int = 1
     taken: Callable[[PredictionBatch], None] = field(default=lambda _: None)
     stopping: Callable[[], bool] = field(default=lambda: False)
+    alive: Callable[[], None] = field(default=lambda: None)
 
     @property
     def leads(self) -> bool:
@@ -82,8 +84,8 @@ class Work:
 
     @property
     def begins(self) -> bool:
-        """Whether the first samples of the data that can be read are still to be run."""
-        return self.is_first and not self.answered
+        """Whether the first samples that can be read are still to be run: the data's, or those of a rank."""
+        return self.share.index == 1 and not self.answered
 
     @property
     def to_do(self) -> list[int]:

@@ -95,6 +95,7 @@ THIRD_PARTY = {
     "sample_rows": {"numpy"},
     "slices": {"numpy"},
     "findings": {"numpy"},
+    "fingerprint": {"numpy"},
     "setup": {"numpy", "torch"},
     "expecting": {"numpy", "torch", "pyarrow"},
     "running": {"numpy", "torch"},

@@ -25,11 +25,12 @@ from evalkit.cli.hand import Hand
 from evalkit.cli.job import is_answered
 from evalkit.cli.ranks import Signal, noting_sigterm, place_here
 from evalkit.counts import ConfusionCounts
+from evalkit.datasets import Batch
 from evalkit.errors import EvalkitError, InvalidRunError, SpecificationError
 from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.measure import Candidate, measure, share_of
-from evalkit.parts import CANDIDATE, PartFile
+from evalkit.parts import CANDIDATE, PartFile, Unreadable
 from evalkit.parts.rows import read_parts
 from evalkit.ranks import (
     Board,
@@ -73,6 +74,8 @@ class Net(nn.Module):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.calls > 1 and (FOLDER / "terminate").exists():
             os.kill(os.getpid(), signal.SIGTERM)
+        if (FOLDER / f"random-{RANK}").exists():
+            x = x + torch.randn_like(x)
         return self.head(self.body(x))
 
 def build(**args):
@@ -129,10 +132,18 @@ class Samples:
 """
 
 
-def torn(folder):
+# Names in a set come in another order in every process.
+SHUFFLED = (
+    TORN.replace("if i in (3, 40)", "if False")
+    .replace("    def __len__", "    names = list({f'sample {i}' for i in range(50)})\n\n    def __len__")
+    .replace("np.full(4, i, np.float32)", "np.full(4, int(self.names[i].split()[1]), np.float32)")
+)
+
+
+def torn(folder, samples=TORN):
     """A specification over samples of which each of two ranks cannot read one."""
     project = toy(folder)
-    (project.path / "samples.py").write_text(TORN)
+    (project.path / "samples.py").write_text(samples)
     return project.write_spec(run__batch_size=4, data={"source": "factory", "path": "samples:Samples"})
 
 
@@ -228,6 +239,11 @@ def test_two_ranks(projects, tmp_path):
     cases["shard"] = (*cases["of 50"], "--shard", "1/2")
     cases["unlike"] = (*cases["of 50"], "--set", "run.batch_size=1{rank}", "--force")
     cases["torn"] = ("run", torn(tmp_path / "torn"), "-o", tmp_path / "out")
+    cases["shuffled"] = ("run", torn(tmp_path / "shuffled", SHUFFLED), "-o", tmp_path / "out")
+    odd = toy(tmp_path / "odd")
+    (odd.path / "random-1").touch()
+    cases["random"] = ("run", odd.path / "eval.yaml", "-o", tmp_path / "random")
+    cases["misspelt"] = (*cases["of 50"], "--set", "run.bath_size=1", "--junit", tmp_path / "{rank}.xml")
     found = all_cases(2, tmp_path, cases)
     for name, project in projects.items():
         code, printed, err = found[name, 0]
@@ -253,6 +269,11 @@ def test_two_ranks(projects, tmp_path):
     # What the other rank cannot read is told, too, unless it was stopped before it came so far.
     assert "rank 1" not in torn_err or "error[data]: rank 1: 1 of 50 cannot be read (sample 40" in torn_err
     assert not (tmp_path / "out").exists()
+    assert "rank 1: its run differs from rank 0's in samples here and there" in found["shuffled", 0][2]
+    assert found["random", 0][0] == 5
+    assert "rank 1: the same batch twice gives other answers" in found["random", 0][2]
+    assert [found["misspelt", rank][0] for rank in (0, 1)] == [2, 2]
+    assert [(tmp_path / f"{rank}.xml").exists() for rank in (0, 1)] == [True, False]
     assert found["shard", 0][0] == found["shard", 1][0] == 2
     assert (found["shard", 0][2].count("the batches among them"), found["shard", 1][2]) == (1, "")
 
@@ -421,6 +442,10 @@ HERE = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0
         ({"MASTER_ADDR": ""}, None),
         ({"LOCAL_RANK": ""}, None),
         ({"RANK": "4"}, SpecificationError),
+        ({"RANK": "5", "WORLD_SIZE": "1"}, SpecificationError),
+        ({"RANK": "9" * 20, "WORLD_SIZE": "9" * 21}, SpecificationError),
+        ({"MASTER_PORT": "abc"}, SpecificationError),
+        ({"MASTER_PORT": "99999"}, SpecificationError),
         ({"RANK": "-1"}, SpecificationError),
         ({"WORLD_SIZE": "many"}, SpecificationError),
         ({"LOCAL_RANK": "\u0663"}, SpecificationError),
@@ -485,6 +510,17 @@ def test_what_a_rank_hears():
     assert signalled.stopping()
 
 
+def test_a_rank_that_is_missing_in_the_sum():
+    """It has reported, and is needed all the same."""
+    store, clock = dist.HashStore(), Clock()
+    board, other = Board(store, 0, 2), Board(store, 1, 2)
+    other.come(["here", 1, 2])
+    other.report(Report())
+    signs = Signs(board, timeout=10, clock=clock, gone=lambda process: True)
+    assert signs.lost([1]) == {}
+    assert signs.lost([1], summing=True) == {1: "its process has ended without a word"}
+
+
 def test_sigterm_is_noted():
     """So that what is done can be written down; then it ends as it would have."""
     came = []
@@ -529,6 +565,50 @@ def passed(setup, folder, *, done=(), **words):
     log = IntegrityLog()
     (run,) = measure([Candidate(setup, log, work)], clock=lambda: 0.0, progress=lambda *_: None)
     return run
+
+
+class Torn:
+    """A source whose first samples cannot be read."""
+
+    def __init__(self, source, n):
+        self._source, self._n = source, n
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def batch(self, index):
+        lost = tuple(Unreadable(i, f"sample {i}", "torn") for i in index.tolist() if i < self._n)
+        kept = index[index >= self._n]
+        if not len(kept):
+            return Batch(kept, (), kept, unreadable=lost)
+        return replace(self._source.batch(kept), unreadable=lost)
+
+
+def test_nothing_of_the_first_share_can_be_read(tmp_path):
+    """The samples that are asked again are the first that can be, whoever has them."""
+    setup = setup_of(Torn(source_of(30), 16), exclude=True)
+    whole = document(measured(setup, tmp_path / "whole").evaluation({}).result)
+    first = passed(setup, tmp_path, rank=0, n_ranks=2)
+    second = passed(setup, tmp_path, rank=1, n_ranks=2)
+    first.parts += second.parts
+    assert document(first.evaluation({}).result) == whole
+
+
+def test_what_later_ranks_find_is_theirs(tmp_path):
+    """Of the answers that move with the batch, those of the first samples stand in the document."""
+    setup = setup_of(source_of(30))
+    whole = document(measured(setup, tmp_path / "whole").evaluation({}).result)
+    first, share = passed(setup, tmp_path, rank=0, n_ranks=2), share_of(setup)
+    (tmp_path / "parts").mkdir(exist_ok=True)
+    work = Work(tmp_path / "parts", tmp_path / "table.parquet", share, rank=1, n_ranks=2)
+    log = IntegrityLog()
+    log.record("batch_independent", "warn", "3 predictions move with the batch, at near-ties")
+    (second,) = measure([Candidate(setup, log, work)], clock=lambda: 0.0, progress=lambda *_: None)
+    first.parts += second.parts
+    assert document(first.evaluation({}).result) == whole
 
 
 def test_only_the_later_half_was_done(tmp_path):

@@ -344,7 +344,7 @@ def test_without_resume_it_begins_anew(long, evalkit, tmp_path):
 
 
 def test_the_last_report_survives_a_stopped_run(long, evalkit, tmp_path):
-    """It is judged and rendered while the next run waits to be continued."""
+    """It is rendered while the next run waits to be continued; it does not pass for that one."""
     spec, out = long.path / "eval.yaml", tmp_path / "out"
     assert evalkit("run", spec, "-o", out)[0] == 0
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.name != "run.json"}
@@ -352,8 +352,11 @@ def test_the_last_report_survives_a_stopped_run(long, evalkit, tmp_path):
     stopped(long, evalkit, out, after=20)
     for name, content in before.items():
         assert (out / name).read_bytes() == content
-    assert evalkit("gate", out, "--gates", gate_file(tmp_path))[0] == 0
+    assert evalkit("report", out)[0] == 0
+    code, _, err = evalkit("gate", out, "--gates", gate_file(tmp_path))
+    assert (code, "a later run was begun there and is not finished" in err) == (5, True)
     assert evalkit("run", spec, "--resume", "-o", out)[0] == 0
+    assert evalkit("gate", out, "--gates", gate_file(tmp_path))[0] == 0
     assert (out / "result.json").read_bytes() != before["result.json"]
 
 

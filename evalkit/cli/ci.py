@@ -13,6 +13,7 @@ import click
 from evalkit.cli.console import complain, emit_commands, tell_commands
 from evalkit.cli.exits import decide_exit
 from evalkit.cli.judging import Judgement, finish
+from evalkit.cli.ranks import leads_not
 from evalkit.errors import EvalkitError, ExitCode, OutputError, os_reason
 from evalkit.render.github import annotations, outputs, step_summary
 from evalkit.render.judged_run import JudgedRun
@@ -132,7 +133,7 @@ def tell_ci(runs: Sequence[JudgedRun], options: CiOptions, exit_code: ExitCode) 
     Returns:
         The exit code: 6 where something could not be written and that goes first.
     """
-    if not runs:
+    if not runs or leads_not():
         return exit_code
     failed = [_written(path, write(runs)) for path, write in options.files]
     code = _decided(exit_code, failed)

@@ -18,6 +18,7 @@ from evalkit.running import Run
 
 # How long others may take to end where this process is told to end, or cannot go on.
 GRACE = 10.0
+A_MOMENT = 3.0
 Reports = Mapping[int, Report]
 
 
@@ -154,7 +155,16 @@ class Crew:
         except ChangedError as error:
             candidate.failure = InvalidRunError(error.message, check="seen_once")
         except InvalidRunError as error:
-            candidate.failure = error
+            lost = self._lost_in_sum()
+            candidate.failure = _missing(lost) if lost else error
+
+    def _lost_in_sum(self) -> dict[int, str]:
+        """Return who is missing in the sum; a process that was killed is known to be after a moment."""
+        hand = self._hand
+        until = hand.clock() + A_MOMENT
+        while not (lost := hand.signs.lost(self._board.others, summing=True)) and hand.clock() < until:
+            hand.wait()
+        return lost
 
 
 def _adopt(made: Attempt, run: Run, reports: Reports, stream: str) -> None:

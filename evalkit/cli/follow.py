@@ -11,6 +11,7 @@ import click
 
 from evalkit.attempt import Attempt
 from evalkit.cli.ci import Ended
+from evalkit.cli.console import complain
 from evalkit.cli.hand import GO_ON, Hand
 from evalkit.cli.job import Job, kinds_of, measure_job, prepare_job
 from evalkit.cli.ranks import noting_sigterm
@@ -72,9 +73,24 @@ def follow(place: Place, asked: Asked) -> Ended:
         except Exception as error:
             _fail(hand, EvalkitError(reason_of(error)))
             raise
+        except KeyboardInterrupt:
+            with suppress(InvalidRunError):
+                hand.board.report(Report(stopped=True))
+                hand.board.stop()
+            raise
         if not reduced:
+            _tell_of_lead(hand)
             raise click.exceptions.Exit(_TERMINATED if sent.came else int(ExitCode.CANNOT_JUDGE))
     return Ended(ExitCode.OK)
+
+
+def _tell_of_lead(hand: Hand) -> None:
+    """Say that rank 0 is missing, which cannot; of several ranks the first one does."""
+    with suppress(InvalidRunError):
+        lost = hand.signs.lost([0])
+        if lost and hand.world.place.rank == 1:
+            error = InvalidRunError(f"rank 0 is missing: {lost[0]}", check="workers", hint=GO_ON)
+            complain(f"error[{error.slug}]", str(error))
 
 
 def _fail(hand: Hand, error: EvalkitError) -> None:

@@ -78,6 +78,7 @@ class Hand:
             n_ranks=place.size,
             taken=self.tally.taking(work.stream),
             stopping=self.stopping,
+            alive=self.sign,
         )
 
     def stopping(self) -> bool:
@@ -120,10 +121,14 @@ class Hand:
         self._polled = now
         return True
 
-    def wait(self) -> None:
-        """Wait a moment, alive."""
+    def sign(self) -> None:
+        """Give a sign of life, if it is time."""
         if self._is_due():
             self.board.beat(self.n_left or 0)
+
+    def wait(self) -> None:
+        """Wait a moment, alive."""
+        self.sign()
         self._pause(WAIT_SECONDS)
 
 

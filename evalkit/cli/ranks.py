@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evalkit.cli.crew import Crew
     from evalkit.ranks import Place
 
+_PORTS, _MOST_RANKS = 1 << 16, 1 << 16
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -42,20 +43,36 @@ def place_here() -> "Place | None":
     Raises:
         SpecificationError: They are no numbers, or not those of a rank.
     """
-    if not all(os.environ.get(name) for name in _NEEDED):
+    found = place_of(os.environ)
+    if found is None:
         return None
-    texts = {name: os.environ[name] for name in _NEEDED[:3]}
-    numbers = [int(text) if text.isdecimal() and text.isascii() else -1 for text in texts.values()]
-    rank, size, local_rank = numbers
-    if size == 1:
-        return None
-    if local_rank < 0 or not 0 <= rank < size:
-        said = ", ".join(f"{name}={text}" for name, text in texts.items())
-        raise SpecificationError(f"{said}: is no rank of torchrun's", hint="Unset them to run alone")
-
     from evalkit.ranks import Place  # noqa: PLC0415 - torch
 
-    return Place(rank, size, local_rank)
+    return Place(*found)
+
+
+def place_of(environment: Mapping[str, str]) -> tuple[int, int, int] | None:
+    """Return rank, number of ranks and rank of the machine; see :func:`place_here`."""
+    if not all(environment.get(name) for name in _NEEDED):
+        return None
+    texts = {name: environment[name] for name in _NEEDED[:3]}
+    numbers = [int(text) if text.isdecimal() and text.isascii() else -1 for text in texts.values()]
+    rank, size, local_rank = numbers
+    port = environment["MASTER_PORT"]
+    known = port.isdecimal() and port.isascii() and int(port) < _PORTS
+    if not known or local_rank < 0 or not 0 <= rank < size <= _MOST_RANKS:
+        said = ", ".join(f"{name}={text}" for name, text in (*texts.items(), ("MASTER_PORT", port)))
+        raise SpecificationError(f"{said}: is no rank of torchrun's", hint="Unset them to run alone")
+    return None if size == 1 else (rank, size, local_rank)
+
+
+def leads_not() -> bool:
+    """Return whether this is one of several ranks, and not the first: what is said once is not said here."""
+    try:
+        place = place_of(os.environ)
+    except SpecificationError:
+        return False
+    return place is not None and place[0] > 0
 
 
 def check_whole(place: "Place | None", shard: str | None) -> None:
@@ -131,7 +148,7 @@ def noting_sigterm(*, patience: int | None = None) -> Iterator[Signal]:
 
 def tell_code(place: "Place | None", code: ExitCode, directory: "Path") -> None:
     """Say where the exit code can be had: torchrun makes each one but 0 a 1."""
-    if place is not None and code is not ExitCode.OK:
+    if code is not ExitCode.OK and (place is not None or os.environ.get("TORCHELASTIC_RUN_ID")):
         tell(
             f"exit code {int(code)}, of which torchrun makes 1: the verdict is in "
             f"{directory / 'verdict.json'}, and of gates evalkit gate {directory} gives the code"

@@ -49,6 +49,14 @@ def standing_result(directory: Path, known: RunFile | None, now: RunFile) -> Eva
     return result if result.valid and whole else None
 
 
+def holds_valid_result(directory: Path) -> bool:
+    """Return whether a folder has the document of a valid run."""
+    try:
+        return read_result(directory).valid
+    except DocumentError:
+        return False
+
+
 def shard_stands(directory: Path, known: RunFile, now: RunFile) -> bool:
     """Return whether a shard is there, as it would be made now."""
     if not known.complete or known.repeated_by(now) or not known.streams:

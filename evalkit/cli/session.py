@@ -14,7 +14,14 @@ from evalkit.cli.crew import Crew
 from evalkit.cli.job import Job, concluded, measure_job, publish_shard
 from evalkit.cli.judging import Judgement
 from evalkit.cli.publishing import Concluded, flipped_ids, measured, publish_evaluation
-from evalkit.cli.repeating import age, judge_again, known_run, shard_stands, standing_result
+from evalkit.cli.repeating import (
+    age,
+    holds_valid_result,
+    judge_again,
+    known_run,
+    shard_stands,
+    standing_result,
+)
 from evalkit.errors import EvalkitError, InvalidRunError, OutputError
 from evalkit.gallery import GalleryRow
 from evalkit.gates import Terms
@@ -69,6 +76,7 @@ class Session:
             return stands, judge_again(self.directory, stands, self.terms, self.baseline), None
         with self._attempt(job, known, now) as made:
             runs = self._measured(job, made)
+            self._keep_report(made, runs[CANDIDATE].failure)
             found = concluded(runs[CANDIDATE], self.provenance)
             failure, baseline = found.evaluation.failure, self.baseline
             if BASELINE in runs and failure is None:
@@ -80,6 +88,18 @@ class Session:
                 job.noted(made.now), complete=not made.keep,
             )  # fmt: skip
         return found.evaluation.result, judgement, failure
+
+    def _keep_report(self, made: Attempt, failure: InvalidRunError | None) -> None:
+        """Leave a good report where it is, if all that failed is that a rank is missing.
+
+        Raises:
+            InvalidRunError: A rank is missing; what was done is kept, to go on with.
+        """
+        if self.crew is None or failure is None or failure.check != "workers":
+            return
+        if holds_valid_result(self.directory.path):
+            made.keep = True
+            raise failure
 
     def _measured(self, job: Job, made: Attempt) -> dict[str, Run]:
         if self.crew is not None:

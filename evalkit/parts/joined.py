@@ -14,7 +14,7 @@ from evalkit.counts import ConfusionCounts, counter_of
 from evalkit.decide import Decision
 from evalkit.digests import DataDigest
 from evalkit.errors import DocumentError, reason_of
-from evalkit.integrity import IntegrityLog
+from evalkit.integrity import OF_FIRST, IntegrityLog
 from evalkit.ledger import open_ledger
 from evalkit.parts.observed import Observed
 from evalkit.parts.rows import Part, PartFile, read_parts
@@ -67,7 +67,14 @@ class Joined:
     prints: NDArray[np.uint64]
 
 
-def join(parts: Sequence[PartFile], shape: Shape, integrity: IntegrityLog, *, ledger: Path) -> Joined:
+def join(
+    parts: Sequence[PartFile],
+    shape: Shape,
+    integrity: IntegrityLog,
+    *,
+    ledger: Path,
+    audited: bool = False,
+) -> Joined:
     """Put parts together; one is held at a time, and one row group of the table.
 
     Args:
@@ -75,13 +82,15 @@ def join(parts: Sequence[PartFile], shape: Shape, integrity: IntegrityLog, *, le
         shape: What they are counted by.
         integrity: Takes what was found in each.
         ledger: Where the per-sample table is written; no file where there are no rows.
+        audited: Whether some of every batch were asked again; else each rank's first ones were, and the
+            first of all count.
 
     Raises:
         DocumentError: A part is damaged.
         DataError: Attributes change their types between parts.
         OutputError: The table cannot be written.
     """
-    joining = _Joining(shape, integrity)
+    joining = _Joining(shape, integrity, audited=audited)
     with open_ledger(ledger, shape.decision.output) as writer:
         for file, part in zip(parts, read_parts(parts), strict=True):
             try:
@@ -103,16 +112,19 @@ def join(parts: Sequence[PartFile], shape: Shape, integrity: IntegrityLog, *, le
 class _Joining:
     """Takes parts in the order of their batches."""
 
-    def __init__(self, shape: Shape, integrity: IntegrityLog) -> None:
+    def __init__(self, shape: Shape, integrity: IntegrityLog, *, audited: bool) -> None:
         self._shape = shape
         self._integrity = integrity
+        self._audited = audited
         self._observed, self._seen, self._bins = Observed(), Seen(shape.n_samples), shape.bins()
         self._counter: Any = counter_of(shape.decision.task, len(shape.class_names))
         self._data, self._prints = DataDigest(shape.class_names), [np.zeros(0, np.uint64)]
 
     def add(self, part: Part) -> None:
+        first = not self._observed.n_evaluated and part.observed.n_evaluated > 0
+        later = frozenset() if first or self._audited else OF_FIRST
+        self._integrity.join({check: found for check, found in part.findings.items() if check not in later})
         self._observed.join(part.observed)
-        self._integrity.join(part.findings)
         self._seen.add(np.array([lost.index for lost in part.observed.unreadable], np.int64))
         if part.rows is None:
             return

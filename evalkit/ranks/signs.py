@@ -30,13 +30,19 @@ class Signs:
         self._gone = gone
         self._last: dict[int, tuple[object, float]] = {}
 
-    def lost(self, ranks: Collection[int]) -> dict[int, str]:
-        """Return those of some ranks that are lost, and how; one that reported is not."""
+    def lost(self, ranks: Collection[int], *, summing: bool = False) -> dict[int, str]:
+        """Return those of some ranks that are lost, and how; one that reported is not.
+
+        Args:
+            ranks: Which are asked about.
+            summing: Whether they are still needed, although they have reported.
+        """
         found = {rank: self._how(rank) for rank in ranks}
         return {
             rank: how
             for rank, how in found.items()
-            if how is not None and self._board.reported(rank) is None  # asked last: it may just have ended
+            # Asked last: it may just have ended.
+            if how is not None and (summing or self._board.reported(rank) is None)
         }
 
     def _how(self, rank: int) -> str | None:

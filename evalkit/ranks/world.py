@@ -3,6 +3,7 @@
 Over gloo, also where models run on GPUs: what is exchanged are a token, flags and counts.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from evalkit.ranks.token import N_BYTES
 
 # The store outlives a run: what a second one of the same processes says goes under another name.
 _TURNS = count()
+_ALONE = "A command that is alone among RANK and WORLD_SIZE of another one runs without them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def joined(place: Place, *, timeout: float) -> Iterator[World]:
         InvalidRunError: They do not come.
     """
     patience = timedelta(seconds=timeout)
-    with _answered(f"rank {place.rank} did not find the other {place.size - 1} ranks"):
+    with _answered(f"rank {place.rank} did not find the other {place.size - 1} ranks", hint=_ALONE):
         store, rank, size = next(iter(rendezvous("env://", timeout=patience)))
         own = PrefixStore(f"evalkit/{next(_TURNS)}", store)
         dist.init_process_group("gloo", store=own, rank=rank, world_size=size, timeout=patience)
@@ -82,13 +84,11 @@ def joined(place: Place, *, timeout: float) -> Iterator[World]:
 
 
 @contextmanager
-def _answered(otherwise: str) -> Iterator[None]:
+def _answered(otherwise: str, *, hint: str | None = None) -> Iterator[None]:
     """Make the run invalid where an exchange fails: a rank ended, hangs, or never came."""
     try:
         yield
-    except (RuntimeError, ValueError) as error:
-        raise InvalidRunError(
-            f"{otherwise}: {reason_of(error)}",
-            check="workers",
-            hint="A command that is alone among RANK and WORLD_SIZE of another one runs without them",
-        ) from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        # Without the place in torch's sources, and its good wishes.
+        words = re.sub(r"\[/\S+\] ", "", reason_of(error)).partition(". ")[0]
+        raise InvalidRunError(f"{otherwise}: {words}", check="workers", hint=hint) from error
