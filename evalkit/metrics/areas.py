@@ -106,14 +106,16 @@ def coarsened(ranked: Ranked, *, max_groups: int = 512) -> Counts:
     """
     if len(ranked.scores) <= max_groups:
         return np.stack([ranked.positives, ranked.negatives], axis=1)
-    n_positives, n_negatives = max(ranked.n_positives, 1), max(ranked.n_negatives, 1)
-    share = (ranked.tp - ranked.positives / 2) / n_positives + (
-        ranked.fp - ranked.negatives / 2
-    ) / n_negatives
-    whole = (ranked.n_positives > 0) + (ranked.n_negatives > 0)
-    starts = np.searchsorted(share, whole * np.arange(1, max_groups) / max_groups)
-    ends = np.append(np.unique(starts[(starts > 0) & (starts < len(share))]), len(share)) - 1
+    ends = spread(ranked, max_groups)
     return np.stack([np.diff(sums[ends], prepend=0) for sums in (ranked.tp, ranked.fp)], axis=1)
+
+
+def spread(ranked: Ranked, n_groups: int) -> NDArray[np.intp]:
+    """Return the last groups of so many parts at most, with about equal shares of both sides, sorted."""
+    whole = (ranked.n_positives > 0) + (ranked.n_negatives > 0)
+    starts = np.searchsorted(ranked.share, whole * np.arange(1, n_groups) / n_groups)
+    n = len(ranked.scores)
+    return np.append(np.unique(starts[(starts > 0) & (starts < n)]), n) - 1
 
 
 def delong_variance(ranked: Ranked) -> float:

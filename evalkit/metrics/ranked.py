@@ -72,6 +72,12 @@ class Ranked:
         return np.cumsum(self.negatives)
 
     @cached_property
+    def share(self) -> Floats:
+        """The shares of positives and of negatives down to the middle of each group, added, shape (g,)."""
+        positives, negatives = self.tp - self.positives / 2, self.fp - self.negatives / 2
+        return positives / max(self.n_positives, 1) + negatives / max(self.n_negatives, 1)
+
+    @cached_property
     def placements(self) -> tuple[Floats, Floats]:
         """The share of negatives under a positive of each group, and of positives over a negative."""
         below = self.n_negatives - self.fp + self.negatives / 2
@@ -87,13 +93,13 @@ class Ordered:
         ranked: Their groups.
         rows: Which sample stands at each place, int, shape (n,).
         truth: Whether it is positive, bool, shape (n,).
-        sizes: Samples of each group, int64, shape (g,).
+        group: Which group it is in, int, shape (n,).
     """
 
     ranked: Ranked
     rows: NDArray[np.intp]
     truth: NDArray[np.bool_]
-    sizes: Counts
+    group: NDArray[np.intp]
 
     @classmethod
     def of(cls, positive: ArrayLike, score: ArrayLike) -> "Ordered":
@@ -101,12 +107,13 @@ class Ordered:
         truth, values = _checked(positive, score)
         rows = _descending(values)
         values, truth = values[rows], truth[rows]
-        ends = np.flatnonzero(values[1:] != values[:-1])
-        ends = np.append(ends, len(values) - 1) if len(values) else np.zeros(0, np.intp)
-        sizes = np.diff(ends, prepend=-1)
+        last = np.ones(len(values), np.bool_)
+        np.not_equal(values[1:], values[:-1], out=last[:-1])
+        ends = np.flatnonzero(last)
         positives = np.diff(np.cumsum(truth)[ends], prepend=0)
-        ranked = Ranked(values[ends].astype(np.float64) + 0.0, positives, sizes - positives)
-        return cls(ranked, rows, truth, sizes)
+        negatives = np.diff(ends, prepend=-1) - positives
+        ranked = Ranked(values[ends].astype(np.float64) + 0.0, positives, negatives)
+        return cls(ranked, rows, truth, np.cumsum(last) - last)
 
     def by_sample(self, of_positives: Floats, of_negatives: Floats) -> Floats:
         """Give each sample the value of its group and side, float64, shape (n,).
@@ -115,9 +122,7 @@ class Ordered:
             of_positives, of_negatives: Shape (g,).
         """
         found = np.empty(len(self.rows))
-        if len(self.sizes) < len(self.rows):
-            of_positives, of_negatives = (np.repeat(one, self.sizes) for one in (of_positives, of_negatives))
-        found[self.rows] = np.where(self.truth, of_positives, of_negatives)
+        found[self.rows] = np.where(self.truth, of_positives[self.group], of_negatives[self.group])
         return found
 
 

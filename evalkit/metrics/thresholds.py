@@ -5,13 +5,14 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evalkit.metrics.areas import missing, precisions
+from evalkit.metrics.areas import missing, precisions, spread
 from evalkit.metrics.ranked import Ranked
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Curve = dict[str, list[float | None]]
 Point = dict[str, str | float | int]
+_CANDIDATES = 100  # so many for each point that is kept
 
 
 def roc_curve(ranked: Ranked, *, max_points: int = 200) -> Curve:
@@ -26,10 +27,11 @@ def roc_curve(ranked: Ranked, *, max_points: int = 200) -> Curve:
     """
     if missing(ranked):
         return {"fpr": [], "tpr": [], "threshold": []}
-    fpr = np.concatenate([[0], ranked.fp]) / ranked.n_negatives
-    tpr = np.concatenate([[0], ranked.tp]) / ranked.n_positives
+    some = _candidates(ranked, max_points)
+    fpr = np.concatenate([[0], ranked.fp[some]]) / ranked.n_negatives
+    tpr = np.concatenate([[0], ranked.tp[some]]) / ranked.n_positives
     kept = _thinned(fpr, tpr, max_points)
-    thresholds = np.concatenate([[np.inf], ranked.scores])[kept]
+    thresholds = np.concatenate([[np.inf], ranked.scores[some]])[kept]
     return {"fpr": fpr[kept].tolist(), "tpr": tpr[kept].tolist(), "threshold": _finite(thresholds)}
 
 
@@ -46,12 +48,14 @@ def pr_curve(ranked: Ranked, *, max_points: int = 200) -> Curve:
     """
     if not ranked.n_positives:
         return {"recall": [], "precision": [], "threshold": []}
-    recall, precision = ranked.tp / ranked.n_positives, precisions(ranked)
+    some = _candidates(ranked, max_points)
+    tp, fp = ranked.tp[some], ranked.fp[some]
+    recall, precision = tp / ranked.n_positives, tp / (tp + fp)
     kept = _thinned(recall, precision, max_points)
     return {
         "recall": recall[kept].tolist(),
         "precision": precision[kept].tolist(),
-        "threshold": _finite(ranked.scores[kept]),
+        "threshold": _finite(ranked.scores[some][kept]),
     }
 
 
@@ -127,6 +131,12 @@ def _point(ranked: Ranked, name: str, group: int) -> Point:
     tp, fp = int(ranked.tp[group]), int(ranked.fp[group])
     counts = {"tp": tp, "fp": fp, "fn": ranked.n_positives - tp, "tn": ranked.n_negatives - fp}
     return {"name": name, "threshold": float(ranked.scores[group]), **counts}
+
+
+def _candidates(ranked: Ranked, max_points: int) -> NDArray[np.intp] | slice:
+    """Return the groups among which points are looked for: all, or of very many some that are spread."""
+    n_groups = max_points * _CANDIDATES
+    return slice(None) if len(ranked.scores) <= n_groups else np.union1d([0], spread(ranked, n_groups))
 
 
 def _thinned(x: Floats, y: Floats, max_points: int) -> NDArray[np.intp]:
