@@ -32,7 +32,6 @@ from evalkit.inference.mode import check_eval_mode
 from evalkit.inference.precision import Half, Limit, half_of, measure
 from evalkit.inference.unchanged import check_unchanged, model_digest
 from evalkit.integrity import IntegrityLog
-from evalkit.ledger import ROW_GROUP
 from evalkit.parts import Observed, PartFile, PartWriter
 from evalkit.setup import Setup, floating_dtype, predictor_of
 from evalkit.work import Work
@@ -255,7 +254,7 @@ class Run:
         now = self.clock()
         elapsed = (now - self._started) * LOST_SHARE
         interval = max(PART_SECONDS, elapsed, self._check_seconds / CHECK_SHARE)
-        return self._writer.n_rows >= ROW_GROUP or now - self._since >= interval
+        return self._writer.is_full or now - self._since >= interval
 
     @property
     def next_position(self) -> int | None:

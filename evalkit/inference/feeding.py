@@ -17,7 +17,7 @@ from evalkit.inference.prints import host_arrays
 
 _HOST = torch.device("cpu")
 # Small batches are read together: one call has as much to do as it costs to make.
-_TOGETHER = 1 << 20
+_TOGETHER = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)

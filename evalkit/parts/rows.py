@@ -21,7 +21,14 @@ from evalkit import files
 from evalkit.binned import ClassBins
 from evalkit.errors import DocumentError, OutputError, os_reason, reason_of
 from evalkit.integrity import CHECKS
-from evalkit.ledger import Conforming, PredictionBatch, arrow_table, joined_batch, ledger_columns
+from evalkit.ledger import (
+    MAX_SCORE_COLUMNS,
+    Conforming,
+    PredictionBatch,
+    arrow_table,
+    joined_batch,
+    ledger_columns,
+)
 from evalkit.parts.observed import Observed
 from evalkit.result import Status
 from evalkit.samples import as_numpy
@@ -35,8 +42,11 @@ _NAME = re.compile(
     r"(?P<stream>[a-z]+)-(?P<first>[0-9]{8})-(?P<stop>[0-9]{8})-(?P<digest>[0-9a-f]{32})\.arrow"
 )
 Findings = Mapping[str, tuple[Status, str]]
-# Batches are accounted for together: so many rows, so many outputs at most.
-_ROWS, _VALUES = 1 << 13, 1 << 18
+# Batches are accounted for together: so many rows, so many outputs at most. Where a model is small, threads
+# that take turns cost more than what they do.
+_ROWS, _VALUES = 1 << 15, 1 << 20
+# A part that is larger is worth writing: about so many bytes, of about so many a row beside its scores.
+_FULL, _ROW = 1 << 25, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +111,12 @@ class PartWriter:
         self._pending: Future[None] | None = None
         self._kinds: tuple[str, ...] | None = None
         self._identified = False
-        self.n_rows = self._n_waiting = 0
+        self._n_bytes = self._n_waiting = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is so much that it should not be held any longer."""
+        return self._n_bytes >= _FULL
 
     def add(self, batch: PredictionBatch, prints: NDArray[np.uint64]) -> None:
         """Take a batch of answers and the prints of its inputs; its outputs may be overwritten later."""
@@ -111,9 +126,9 @@ class PartWriter:
         self._kinds = kinds
         self._waiting.append((batch.kept(), prints))
         self._identified = batch.ids is not None
-        self.n_rows += len(batch.index)
         self._n_waiting += len(batch.index)
         width = 1 if batch.outputs is None else batch.outputs.shape[1]
+        self._n_bytes += len(batch.index) * (_ROW + 4 * min(width, MAX_SCORE_COLUMNS))
         if self._n_waiting >= _ROWS or self._n_waiting * width >= _VALUES:
             self._account()
 
@@ -166,7 +181,7 @@ class PartWriter:
             files.replace_file(path, content)
         except OSError as error:
             raise OutputError(f"{self._folder}: a part cannot be written: {os_reason(error)}") from error
-        self._tables, self.n_rows = [], 0
+        self._tables, self._n_bytes = [], 0
         return PartFile(path, self._stream, first, stop, digest)
 
 
