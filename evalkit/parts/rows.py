@@ -46,7 +46,7 @@ Findings = Mapping[str, tuple[Status, str]]
 # that take turns cost more than what they do.
 _ROWS, _VALUES = 1 << 15, 1 << 20
 # A part that is larger is worth writing: about so many bytes, of about so many a row beside its scores.
-_FULL, _ROW = 1 << 25, 64
+_FULL, _ROW = 1 << 24, 64
 
 
 @dataclass(frozen=True, slots=True)

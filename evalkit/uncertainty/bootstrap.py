@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_MAX_CELLS = 1 << 21  # counts held at a time: 16 MB, and as much for each temporary of a statistic
+_MAX_CELLS = 1 << 18  # counts held at a time: 2 MB, and as much for each temporary of a statistic
 
 
 def bootstrap_interval(
