@@ -137,6 +137,33 @@ def test_the_action(code, job):
     assert Path("out/index.html").is_file()
 
 
+@pytest.mark.parametrize(("other", "code"), [(0, 0), (3, 3)])
+def test_most_changes_leave_most_models_as_they_are(other, code, job, evalkit):
+    """A model that is its own baseline is green, and a warning says so; the other decides, and is named."""
+    program(job, "evalkit", EVALKIT.format(python=sys.executable, tests=str(ROOT / "tests")))
+    models(same=GATES[0], two=GATES[other])
+    assert evalkit("score", "--spec", "eval/same.yaml", "-o", "kept", "--no-ci")[0] == 0
+    unchanged = json.loads(Path("eval/same.yaml").read_text())
+    unchanged["gates"].append({"metric": "accuracy", "max_drop": 0.01})
+    Path("eval/same.yaml").write_text(json.dumps({**unchanged, "baseline": "../kept"}))
+    done, outputs = action(specifications="eval/*.yaml")
+    assert (done.returncode, outputs["verdict"]) == (code, VERDICTS[other]), done.stderr
+    assert outputs["gates-undecided"] == "0"
+    told = [data for _, _, data in github_commands(done.stdout)]
+    assert any(data.startswith("Nothing was compared: the baseline is the same model") for data in told)
+    assert done.stderr.splitlines()[-1].startswith(
+        "evalkit: error[gate-failed]: 1 of 2 models: two."
+    ) == bool(code)
+
+
+def test_every_sample_lets_a_model_stay_as_it_is():
+    """What a service calls for every change says --allow-same-model; a first baseline has nothing to say."""
+    judging = [(path, line) for path, line in commands() if line.startswith(("run ", "gate "))]
+    assert {path.split("/")[0] for path, _ in judging} == {"README.md", "dvc", "github", "gitlab", "jenkins"}
+    for path, line in judging:
+        assert ("--allow-same-model" in line) != ("--baseline=none" in line), (path, line)
+
+
 @pytest.mark.parametrize(
     ("code", "said", "expected"),
     [(7, "success", 0), (7, "fail", 3), (3, "fail", 3), (5, "success", 5), (1, "success", 1), (7, "Fail", 2)],
@@ -164,7 +191,8 @@ def test_inputs_are_words(job):
     assert done.returncode == 0, done.stderr
     assert calls(job) == [
         [
-            "evalkit", "run", "--output=a b/c d", "--junit=a b/c d.junit.xml", "--markdown=a b/c d.comment.md",
+            "evalkit", "run", "--allow-same-model", "--output=a b/c d",
+            "--junit=a b/c d.junit.xml", "--markdown=a b/c d.comment.md",
             f"--name={hostile}", "--set=a=*", "--", "eval/one.yaml", "eval/two.yaml", hostile, "-v.yaml",
         ]
     ]  # fmt: skip
