@@ -374,6 +374,52 @@ def test_a_child_without_documents(models, monkeypatch, evalkit):
     assert (code, rows(out)["a"]) == (1, ("ended with an error", 1))
 
 
+ENDS = {"metric": "accuracy", "min": 0.99}
+UNSURE = {"metric": "accuracy", "min": 0.9, "judge": "interval"}
+
+
+@pytest.mark.parametrize(
+    ("gate", "ended", "code", "slug"),
+    [
+        (ENDS, 0, 3, "gate-failed"),
+        (UNSURE, 0, 7, "inconclusive"),
+        (UNSURE, 3, 7, "inconclusive"),
+        (PASSING, 5, 5, "cannot-judge"),
+        (PASSING, 6, 6, None),
+        (ENDS, 4, 4, None),
+        (ENDS, 6, 6, None),
+    ],
+)
+def test_a_process_that_ends_as_its_documents_do_not_say(
+    gate, ended, code, slug, models, monkeypatch, evalkit
+):
+    """What was judged counts, never is such a model passed, and why is told; other codes stay."""
+
+    def otherwise(words, **rest):
+        in_process(words, **rest)
+        return children._ended(ended, None)
+
+    monkeypatch.setattr(many, "run_child", otherwise)
+    found, out, err = evalkit("run", *models(a={"gates": [gate]}, b={"gates": [gate]}), "-o", "out", "--json")
+    (one, _) = json.loads(out)["runs"]
+    problem = f"error[{slug}]: the process ended with exit code {ended}, its documents say"
+    assert (found, one["exit_code"]) == (code, code)
+    assert (one["problem"] or "").startswith(problem) == (slug is not None)
+    assert err.splitlines()[-1].startswith(f"evalkit: error[{slug or 'output' if code != 4 else 'document'}]")
+
+
+def test_an_invalid_run_stays_one():
+    """Whatever the process ended with."""
+    invalid = result_of(valid=False)
+    found = many._settled(children.Child(ExitCode.OK), invalid, None)
+    assert found == (5, "error[invalid-run]: the process ended with exit code 0, its documents say 5")
+    assert many._settled(children.Child(ExitCode.INPUT, "error[data]: x"), invalid, None)[0] == 5
+    assert many._settled(children.Child(ExitCode.CANNOT_JUDGE, "error[invalid-run]: x"), invalid, None) == (
+        5,
+        "error[invalid-run]: x",
+    )
+
+
 PARENT = """
 import sys
 from evalkit.cli import main

@@ -20,7 +20,7 @@ from evalkit.render.text import table
 from evalkit.rundir import publish_file
 
 _HEADER = ("", "model", "right", "gates", "exit", "report")
-_SLUGS = {
+SLUGS = {
     ExitCode.INTERNAL: "internal",
     ExitCode.USAGE: "specification",
     ExitCode.GATE_FAILED: "gate-failed",
@@ -99,7 +99,7 @@ class Tally:
             return None
         invalid = [run for run in deciding if _is_invalid(run)]
         first, *_ = deciding = invalid or deciding
-        slug = _SLUGS[code] if first.problem is None else _slug(first.problem)
+        slug = SLUGS[code] if first.problem is None else _slug(first.problem)
         names = listed(visible(run.name) for run in deciding)
         message = f"{len(deciding)} of {len(self.runs)} models: {names}"
         return ModelsError(message, hint="The table says more", slug=slug, exit_code=code)
