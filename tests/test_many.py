@@ -358,13 +358,29 @@ def test_interrupted(number, code, models, monkeypatch, capfd):
     assert "3 runs: 2 in trouble" in Path("out/index.html").read_text()
 
 
-@pytest.mark.parametrize(("ended", "code"), [(130, 130), (143, 143)])
-def test_a_child_that_was_interrupted(ended, code, models, monkeypatch, capfd):
-    """Whoever stopped it meant the command."""
-    stub = child(f"import sys; sys.exit({ended})")
-    monkeypatch.setattr(many, "run_child", lambda words, **rest: run_child(stub, **rest))
-    assert main(["run", *map(str, models(a={}, b={})), "-o", "out"]) == code
-    assert "stopped after 0 of 2 models" in capfd.readouterr().err
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("import sys; sys.exit(130)", "ended with exit code 130, as SIGINT does it"),
+        ("import sys; sys.exit(143)", "ended with exit code 143, as SIGTERM does it"),
+        ("import os; os.kill(os.getpid(), 15)", "was killed by SIGTERM"),
+        ("import os; os.kill(os.getpid(), 2)", "was killed by SIGINT"),
+    ],
+)
+def test_a_model_that_is_stopped_alone(script, said, models, monkeypatch, evalkit):
+    """By itself or by somebody else: that is its own error, and the others run."""
+
+    def second(words, *, label, verbose):
+        one = run_child if label == "b" else in_process
+        return one(child(script) if label == "b" else words, label=label, verbose=verbose)
+
+    monkeypatch.setattr(many, "run_child", second)
+    paths = models(a={}, b={}, c={})
+    code, out, _ = evalkit("run", *paths, "-o", "out", "--junit", "j.xml")
+    passed = ("passed", 0)
+    assert (code, rows(out)) == (1, {"a": passed, "b": ("ended with an error", 1), "c": passed})
+    (case,) = {suite.name: suite for suite in JUnitXml.fromfile("j.xml")}["evalkit.b"]
+    assert case.result[0].message == f"error[internal]: the process {said}"
 
 
 def test_a_child_without_documents(models, monkeypatch, evalkit):
