@@ -18,6 +18,7 @@ from toys import MODEL, Project
 
 from evalkit.cli import children, main, many
 from evalkit.cli.children import run_child
+from evalkit.cli.exits import Terminated
 from evalkit.cli.tally import Tally
 from evalkit.errors import ExitCode
 from evalkit.render.judged_run import JudgedRun
@@ -356,6 +357,31 @@ def test_interrupted(number, code, models, monkeypatch, capfd):
     assert "stopped after 1 of 3 models" in err
     assert rows(err.split("\nevalkit:")[0]) == {"a": ("passed", 0)}
     assert "3 runs: 2 in trouble" in Path("out/index.html").read_text()
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_ci_is_told_of_what_was_done(stop, code, models, job, monkeypatch, evalkit):
+    """Files, summary, outputs and document, with what was not evaluated as errors; then the command ends so."""
+
+    def second(words, *, label, verbose):
+        if label == "b":
+            raise stop
+        return in_process(words, label=label, verbose=verbose)
+
+    monkeypatch.setattr(many, "run_child", second)
+    words = ("--junit", "j.xml", "--openmetrics", "no/m.txt", "--markdown", "c.md", "--json")
+    found, out, err = evalkit("run", *models(a={}, b={}, c={}), "-o", "out", *words)
+    document = json.loads(out)
+    assert found == document["exit_code"] == code
+    assert [run["state"] for run in document["runs"]] == ["passed", "error", "error"]
+    suites = {suite.name: suite for suite in JUnitXml.fromfile("j.xml")}
+    assert [suite.errors for suite in suites.values()] == [0, 1, 1]
+    assert "error[interrupted]: was not evaluated" in {case.result[0].message for case in suites["evalkit.c"]}
+    told = github_outputs((job / "github_output").read_text())
+    assert (told["exit-code"], told["verdict"], told["report"]) == (str(code), "error", "out/a/report.html")
+    assert "| passed | a |" in (job / "github_step_summary").read_text()
+    assert "| passed | a |" in Path("c.md").read_text()
+    assert "no/m.txt: cannot be written" in err
 
 
 @pytest.mark.parametrize(

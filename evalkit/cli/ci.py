@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from evalkit.cli.console import complain, emit_commands, tell_commands
-from evalkit.cli.exits import decide_exit
+from evalkit.cli.exits import decide_exit, stop_code
 from evalkit.cli.judging import Judgement, finish
 from evalkit.errors import EvalkitError, ExitCode, OutputError, os_reason
 from evalkit.render.github import annotations, outputs, step_summary
@@ -61,16 +61,20 @@ class Ended:
         code: What follows from the verdicts.
         runs: What CI is told of; empty for nothing.
         error: What the command ends with, and that goes before the code.
+        stop: What stopped the command, and goes before both: it is raised again when CI was told.
     """
 
     code: ExitCode
     runs: Sequence[JudgedRun] = ()
     error: EvalkitError | None = None
+    stop: BaseException | None = None
 
     @property
-    def exit_code(self) -> ExitCode:
+    def exit_code(self) -> int:
         """What the process ends with."""
-        return self.code if self.error is None else self.error.exit_code
+        if self.stop is not None:
+            return stop_code(self.stop)
+        return int(self.code if self.error is None else self.error.exit_code)
 
 
 def with_ci(function: Callable[..., Ended]) -> Callable[..., int]:
@@ -94,7 +98,10 @@ def with_ci(function: Callable[..., Ended]) -> Callable[..., int]:
         except EvalkitError as error:
             run = JudgedRun(_known_name(rest), int(error.exit_code), problem=problem_of(error))
             ended = Ended(error.exit_code, [run], error)
-        return _concluded(ended, tell_ci(ended.runs, ci, ended.exit_code))
+        code = tell_ci(ended.runs, ci, ended.exit_code)
+        if ended.stop is not None:
+            raise ended.stop
+        return _concluded(ended, code)
 
     path = click.Path(path_type=Path)
     for option in (
@@ -121,7 +128,7 @@ def _known_name(words: Mapping[str, Any]) -> str:
     return str(named or Path(str(given)).stem or "run")
 
 
-def tell_ci(runs: Sequence[JudgedRun], options: CiOptions, exit_code: ExitCode) -> ExitCode:
+def tell_ci(runs: Sequence[JudgedRun], options: CiOptions, exit_code: int) -> int:
     """Write what was asked for, and tell a GitHub Actions job.
 
     Args:
@@ -141,12 +148,15 @@ def tell_ci(runs: Sequence[JudgedRun], options: CiOptions, exit_code: ExitCode) 
     (tell_commands if options.as_json else emit_commands)(annotations(runs))
     code = _decided(code, [_appended("GITHUB_STEP_SUMMARY", step_summary(runs))])
     delimiter = f"evalkit-{secrets.token_hex(16)}"
-    found = outputs(runs, int(code), delimiter=delimiter)
+    found = outputs(runs, code, delimiter=delimiter)
     return _decided(code, [_appended("GITHUB_OUTPUT", found)])
 
 
-def _decided(code: ExitCode, failed: Sequence[bool]) -> ExitCode:
-    return decide_exit({code, ExitCode.OUTPUT}) if any(failed) else code
+def _decided(code: int, failed: Sequence[bool]) -> int:
+    """Let a file that could not be written decide, unless the command was stopped."""
+    if not any(failed) or code not in list(ExitCode):
+        return code
+    return int(decide_exit({ExitCode(code), ExitCode.OUTPUT}))
 
 
 def _written(path: Path, content: bytes) -> bool:
@@ -177,7 +187,7 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _concluded(ended: Ended, code: ExitCode) -> int:
+def _concluded(ended: Ended, code: int) -> int:
     """End as the command would have, unless a file for CI decides."""
     if code == ended.exit_code:
         return finish(ended.code, ended.error)
@@ -185,7 +195,7 @@ def _concluded(ended: Ended, code: ExitCode) -> int:
         complain(f"error[{ended.error.slug}]", str(ended.error))
     else:
         finish(ended.code, None)
-    return int(code)
+    return code
 
 
 def problem_of(error: EvalkitError | None) -> str | None:

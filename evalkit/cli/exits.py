@@ -11,6 +11,13 @@ class Terminated(BaseException):
     """SIGTERM: what is open is closed, what is half written is removed, as after Control-C."""
 
 
+def stop_code(stop: BaseException) -> int:
+    """Return the exit code of a command that something stopped."""
+    if isinstance(stop, KeyboardInterrupt):
+        return INTERRUPTED
+    return TERMINATED if isinstance(stop, Terminated) else int(ExitCode.INTERNAL)
+
+
 def decide_exit(codes: Collection[ExitCode], *, valid: bool = True) -> ExitCode:
     """Return the first that applies of 1, 2, 6, 5 (an invalid run), 4, 3, 5, 7, 0.
 

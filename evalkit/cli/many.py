@@ -20,7 +20,7 @@ from evalkit.cli.exits import decide_exit
 from evalkit.cli.flags import FLAGS, SCORED
 from evalkit.cli.judging import document_code
 from evalkit.cli.models import INDEX, Model, check_output, read_models
-from evalkit.cli.tally import SLUGS, Tally, tell_stopped
+from evalkit.cli.tally import SLUGS, Tally
 from evalkit.display import visible
 from evalkit.errors import EvalkitError, ExitCode, OutputError, SpecificationError
 from evalkit.render.cases import said
@@ -83,13 +83,11 @@ def run_many(
             if not quiet:
                 tell(f"{len(runs) + 1} of {len(models)}: {visible(model.name)}")
             runs.append(_evaluated(model, folder, flags=flags, verbose=verbose))
-    except BaseException:
+    except BaseException as stop:  # noqa: BLE001 - it is raised again when CI was told
         done = len(runs)
-        runs += [_not_run(model) for model in models[done:]]
-        stopped = Tally(runs, folders)
-        tell_stopped(stopped, done=done)
+        stopped = Tally([*runs, *map(_not_run, models[done:])], folders)
         _indexed(stopped, output / INDEX)
-        raise
+        return stopped.stopped(stop, done=done, as_json=ci.as_json)
     tally = Tally(runs, folders)
     code = _indexed(tally, output / INDEX)
     if not quiet and code is ExitCode.OK:

@@ -7,7 +7,7 @@ from typing import Any
 
 from evalkit.cli.ci import Ended
 from evalkit.cli.console import emit, emit_json, tell
-from evalkit.cli.exits import decide_exit
+from evalkit.cli.exits import decide_exit, stop_code
 from evalkit.cli.judging import summary_of
 from evalkit.display import visible
 from evalkit.errors import EvalkitError, ExitCode, listed
@@ -67,6 +67,15 @@ class Tally:
         else:
             emit(self.text())
         return Ended(self.exit_code, self.runs, self._error())
+
+    def stopped(self, stop: BaseException, *, done: int, as_json: bool) -> Ended:
+        """Say on the way out of a stopped command what was done."""
+        tell(f"stopped after {done} of {len(self.runs)} models")
+        if as_json:
+            emit_json({**self._document(), "exit_code": stop_code(stop)})
+        elif done:
+            tell(Tally(self.runs[:done], self.folders[:done]).text().rstrip())
+        return Ended(self.exit_code, self.runs, stop=stop)
 
     def text(self) -> str:
         """Return a row a model, and how many of them are in trouble."""
@@ -140,10 +149,3 @@ def _on_page(placed: tuple[Account, Path], base: Path) -> Run:
     if account.state == "error" or run.result is None:
         return Run(name, None, problem=run.problem or WORDS["error"], word=WORDS["error"])
     return Run(name, run.result, run.verdict)
-
-
-def tell_stopped(tally: Tally, *, done: int) -> None:
-    """Say on the way out of a stopped command what was done."""
-    tell(f"stopped after {done} of {len(tally.runs)} models")
-    if done:
-        tell(Tally(tally.runs[:done], tally.folders[:done]).text().rstrip())
