@@ -335,8 +335,15 @@ signal.pause()
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted(number, code, models, monkeypatch, capfd):
+@pytest.mark.parametrize(
+    ("number", "code", "passed_on"),
+    [
+        (signal.SIGINT, 130, signal.SIGINT),
+        (signal.SIGTERM, 143, signal.SIGTERM),
+        (signal.SIGHUP, 129, signal.SIGTERM),
+    ],
+)
+def test_interrupted(number, code, passed_on, models, monkeypatch, capfd):
     """The child is ended first, what was done is told, and the rest is not run."""
 
     def second(words, *, label, verbose):
@@ -351,7 +358,7 @@ def test_interrupted(number, code, models, monkeypatch, capfd):
     monkeypatch.setattr(children, "tell", tell)
     paths = models(a={}, b={}, c={})
     assert main(["run", *map(str, paths), "-o", "out"]) == code
-    assert Path("stopped").read_text() == str(int(number))
+    assert Path("stopped").read_text() == str(int(passed_on))
     out, err = capfd.readouterr()
     assert out == ""
     assert "stopped after 1 of 3 models" in err

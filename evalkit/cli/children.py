@@ -13,7 +13,7 @@ from threading import Thread
 from typing import IO
 
 from evalkit.cli.console import tell
-from evalkit.cli.exits import INTERRUPTED, TERMINATED, Terminated
+from evalkit.cli.exits import HUNG_UP, INTERRUPTED, TERMINATED, Terminated
 from evalkit.display import visible
 from evalkit.errors import ExitCode
 
@@ -23,7 +23,7 @@ _LISTENING = 5.0
 _ERROR = re.compile(r"evalkit: (error\[([a-z-]+)\]: .*)")
 # These follow from a verdict, which says more than the line.
 _OF_VERDICTS = ("gate-failed", "cannot-judge", "inconclusive")
-_STOPS = {INTERRUPTED: "SIGINT", TERMINATED: "SIGTERM"}
+_STOPS = {HUNG_UP: "SIGHUP", INTERRUPTED: "SIGINT", TERMINATED: "SIGTERM"}
 
 
 @dataclass(slots=True)

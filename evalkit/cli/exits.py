@@ -4,18 +4,26 @@ from collections.abc import Collection
 
 from evalkit.errors import ExitCode
 
-INTERRUPTED, TERMINATED = 130, 143
+HUNG_UP, INTERRUPTED, TERMINATED = 129, 130, 143
 
 
 class Terminated(BaseException):
-    """SIGTERM: what is open is closed, what is half written is removed, as after Control-C."""
+    """SIGTERM or SIGHUP: what is open is closed, what is half written is removed, as after Control-C.
+
+    Args:
+        code: What the process ends with.
+    """
+
+    def __init__(self, code: int = TERMINATED) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def stop_code(stop: BaseException) -> int:
     """Return the exit code of a command that something stopped."""
     if isinstance(stop, KeyboardInterrupt):
         return INTERRUPTED
-    return TERMINATED if isinstance(stop, Terminated) else int(ExitCode.INTERNAL)
+    return stop.code if isinstance(stop, Terminated) else int(ExitCode.INTERNAL)
 
 
 def decide_exit(codes: Collection[ExitCode], *, valid: bool = True) -> ExitCode:
