@@ -376,7 +376,7 @@ def test_ci_is_told_of_what_was_done(stop, code, models, job, monkeypatch, evalk
         return in_process(words, label=label, verbose=verbose)
 
     monkeypatch.setattr(many, "run_child", second)
-    words = ("--junit", "j.xml", "--openmetrics", "no/m.txt", "--markdown", "c.md", "--json")
+    words = ("--junit", "j.xml", "--openmetrics", "/dev/full", "--markdown", "c.md", "--json")
     found, out, err = evalkit("run", *models(a={}, b={}, c={}), "-o", "out", *words)
     document = json.loads(out)
     assert found == document["exit_code"] == code
@@ -388,7 +388,7 @@ def test_ci_is_told_of_what_was_done(stop, code, models, job, monkeypatch, evalk
     assert (told["exit-code"], told["verdict"], told["report"]) == (str(code), "error", "out/a/report.html")
     assert "| passed | a |" in (job / "github_step_summary").read_text()
     assert "| passed | a |" in Path("c.md").read_text()
-    assert "no/m.txt: cannot be written" in err
+    assert "/dev/full: cannot be written" in err
 
 
 @pytest.mark.parametrize(

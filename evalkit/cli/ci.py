@@ -2,8 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import click
 from evalkit.cli.console import complain, emit_commands, tell_commands
 from evalkit.cli.exits import decide_exit, stop_code
 from evalkit.cli.judging import Judgement, finish
+from evalkit.cli.targets import refusals, write_target
 from evalkit.errors import EvalkitError, ExitCode, OutputError, os_reason
 from evalkit.render.github import annotations, outputs, step_summary
 from evalkit.render.judged_run import JudgedRun
@@ -20,7 +21,6 @@ from evalkit.render.junit import render_junit
 from evalkit.render.openmetrics import render_openmetrics
 from evalkit.render.summaries import render_comment
 from evalkit.result import EvalResult
-from evalkit.rundir import publish_file
 from evalkit.spec import SourceMap
 
 _NAME = "evalkit.ci.name"
@@ -43,14 +43,21 @@ class CiOptions:
     as_json: bool = False
 
     @property
+    def named(self) -> dict[str, Path]:
+        """Each kind of file that is asked for."""
+        paths = {"junit": self.junit, "openmetrics": self.openmetrics, "markdown": self.markdown}
+        return {kind: path for kind, path in paths.items() if path is not None}
+
+    def without(self, kinds: Collection[str]) -> "CiOptions":
+        """Return the same without some kinds of files."""
+        left = {kind: path for kind, path in self.named.items() if kind not in kinds}
+        junit, openmetrics, markdown = map(left.get, _WRITERS)
+        return replace(self, junit=junit, openmetrics=openmetrics, markdown=markdown)
+
+    @property
     def files(self) -> list[tuple[Path, Callable[[Sequence[JudgedRun]], bytes]]]:
         """Each file and its writer."""
-        writers = (
-            (self.junit, render_junit),
-            (self.openmetrics, lambda runs: _bytes(render_openmetrics(runs))),
-            (self.markdown, lambda runs: _bytes(render_comment(runs))),
-        )
-        return [(path, write) for path, write in writers if path is not None]
+        return [(path, _WRITERS[kind]) for kind, path in self.named.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,13 @@ class Ended:
         return int(self.code if self.error is None else self.error.exit_code)
 
 
+_WRITERS: Mapping[str, Callable[[Sequence[JudgedRun]], bytes]] = {
+    "junit": render_junit,
+    "openmetrics": lambda runs: _bytes(render_openmetrics(runs)),
+    "markdown": lambda runs: _bytes(render_comment(runs)),
+}
+
+
 def with_ci(function: Callable[..., Ended]) -> Callable[..., int]:
     """Add the flags of :class:`CiOptions` to a command, and tell CI how it ended.
 
@@ -93,7 +107,11 @@ def with_ci(function: Callable[..., Ended]) -> Callable[..., int]:
         **rest: Any,
     ) -> int:
         ci = CiOptions(junit, openmetrics, markdown, quiet=no_ci, as_json=bool(rest.get("as_json")))
+        refused = refusals(ci.named, rest)
+        ci = ci.without(refused)
         try:
+            for error in refused.values():
+                raise error
             ended = function(*args, ci=ci, **rest)
         except EvalkitError as error:
             run = JudgedRun(_known_name(rest), int(error.exit_code), problem=problem_of(error))
@@ -162,7 +180,7 @@ def _decided(code: int, failed: Sequence[bool]) -> int:
 def _written(path: Path, content: bytes) -> bool:
     """Write a file; returns whether that failed, which was said then."""
     try:
-        publish_file(path, content)
+        write_target(path, content)
     except OutputError as error:
         complain(f"error[{error.slug}]", str(error))
         return True

@@ -86,11 +86,10 @@ def is_blessed(path: Path) -> bool:
 def publish_file(path: Path, content: bytes) -> None:
     """Replace one file as a whole or not at all; a link is followed, a device or pipe is written to."""
     try:
-        path = path.resolve()
-        if path.exists() and not path.is_file():
+        if path.exists() and not path.is_file():  # before it is resolved: a pipe's real name is none
             path.write_bytes(content)
             return
-        files.replace_file(path, content)
+        files.replace_file(path.resolve(), content)
     except OSError as error:
         raise _output_error(path, error) from error
 
