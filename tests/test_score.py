@@ -613,3 +613,35 @@ def test_lists_of_labels(kind, tmp_path, evalkit):
         words = ("--task", "multilabel", "--classes", '["a", "b"]')
         code, _, err = evalkit("score", tmp_path / "t.parquet", "-o", tmp_path / "out", *words)
         assert (code, said in err) == (4 if said else 0, True), err
+
+
+def warnings_of(folder):
+    """What the verdict warns of."""
+    return json.loads((folder / "verdict.json").read_bytes())["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words", "warned"),
+    [
+        ("count", (), True),
+        ("N", (), True),
+        ("count", ("--count", "count"), False),
+        ("count", ("--set", "data.attributes=[count]"), False),
+        ("count,sample_id", (), False),
+        ("size", (), False),
+    ],
+)
+def test_counts_that_are_not_used(columns, words, warned, tmp_path, evalkit):
+    """A gate on the wrong number passes with a warning that every format has; --strict makes it red."""
+    cells = ["cat,cat,1,a", "dog,dog,9,b", "cat,dog,3,c"]
+    width = 3 + columns.count(",")
+    lines = [f"y_true,y_pred,{columns}", *(",".join(line.split(",")[:width]) for line in cells)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    score = ("score", tmp_path / "t.csv", "-o", tmp_path / "out", "--min", "accuracy=0.001", *words)
+    assert evalkit(*score)[0] == 0
+    found = warnings_of(tmp_path / "out")
+    assert (
+        any(text.startswith("the column ") and "every row counts as one sample" in text for text in found)
+        == warned
+    )
+    assert evalkit(*score, "--strict")[0] == (3 if warned else 0)

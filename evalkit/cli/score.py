@@ -35,8 +35,6 @@ from evalkit.scoring import OpenedTable, OwnRun, Scored, open_scores, own_run, s
 from evalkit.spec import PREDICTIONS, Loaded, Override, load_specification
 from evalkit.verdict import Verdict
 
-_COUNTS = ("count", "n", "count_star()")
-
 
 @click.command("score")
 @click.argument("table", type=click.Path(path_type=Path), required=False)
@@ -184,7 +182,5 @@ def _columns(opened: OpenedTable) -> str:
 
 def _unused(opened: OpenedTable) -> str:
     """Point at a column that may say how many samples a row stands for."""
-    known = [name for name in _COUNTS if name in opened.table.names and name not in opened.columns.all]
-    if opened.columns.count is not None or not known:
-        return ""
-    return f"; {known[0]} is not used: --count {known[0]}, if rows stand for many samples"
+    name = opened.unused_count
+    return "" if name is None else f"; {name} is not used: --count {name}, if rows stand for many samples"

@@ -19,6 +19,8 @@ from evalkit.spec import Loaded
 from evalkit.tables import Table, open_table
 
 DATA = "data"
+# What columns of counts are called, by people and by SQL engines.
+_COUNTS = ("count", "n", "count_star()", "count(*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,18 @@ class OpenedTable:
             scored=scored,
             error=self.loaded.source.error,
         )
+
+    @property
+    def unused_count(self) -> str | None:
+        """A column that may say how many samples a row stands for, where nobody says what it is.
+
+        Rows that have ids are samples, whatever else they have.
+        """
+        columns = self.columns
+        if columns.own or columns.count is not None or columns.id is not None:
+            return None
+        unused = [name for name in self.table.names if name not in columns.all]
+        return next((name for name in unused if name.casefold() in _COUNTS), None)
 
     @property
     def numbers(self) -> list[str]:

@@ -20,6 +20,7 @@ from evalkit.errors import DataError, DocumentError
 from evalkit.findings import Findings, find
 from evalkit.ledger import ROW_GROUP, LedgerWriter, PredictionBatch, arrow_table, open_ledger, slim_columns
 from evalkit.result import EvalResult
+from evalkit.scoring.checked import checked
 from evalkit.scoring.columns import ID
 from evalkit.scoring.counted import CountedRows
 from evalkit.scoring.document import document
@@ -230,15 +231,10 @@ def _document(
     question = Question(
         opened.loaded.spec.name, opened.asked(scored=opened.scored), classes_assumed=opened.assumed
     )
-    checked = {"data_unchanged": "the table's size and time are the same before and after"}
-    if opened.scored:
-        checked["finite_outputs"] = "no score is NaN or infinite"
-    if opened.scored and opened.decision.output == "probabilities":
-        checked["probabilities"] = "probabilities lie in [0, 1]"
     spec = opened.loaded.document()
     return document(
         question, found, digest=digest, spec=spec, data=facts, provenance=provenance, scores=scores,
-        checked=checked,
+        checked=checked(opened),
     )  # fmt: skip
 
 
