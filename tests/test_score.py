@@ -645,3 +645,35 @@ def test_counts_that_are_not_used(columns, words, warned, tmp_path, evalkit):
         == warned
     )
     assert evalkit(*score, "--strict")[0] == (3 if warned else 0)
+
+
+def test_predictions_that_are_not_their_scores(tmp_path, evalkit):
+    """Said with their number, also for a threshold; ties and rounding are no contradiction."""
+    lines = [
+        "a,a,0.5,0.5",
+        "b,b,0.5,0.5",
+        "a,b,0.4999999,0.5000001",
+        "b,a,0.4999999,0.5000001",
+        "a,a,0.2,0.8",
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["y_true,y_pred,p_a,p_b", *lines]) + "\n")
+    score = ("score", tmp_path / "t.csv", "-o", tmp_path / "out", "--output-kind", "probabilities")
+    assert evalkit(*score, "--scores", "p_*")[0] == 0
+    assert warnings_of(tmp_path / "out") == ["1 of 5 predictions are not what their scores decide."]
+    binary = (*score, "--task", "binary", "--scores", "p_b")
+    for threshold, n in (("0.5", 1), ("0.9", 2), ("0.8", 2), ("0.1", 3)):
+        assert evalkit(*binary, "--threshold", threshold)[0] == 0
+        warned = f"{n} of 5 predictions are not what their scores decide at {threshold} or above."
+        assert warnings_of(tmp_path / "out") == [warned]
+    assert evalkit(*binary, "--threshold", "0.5", "--strict")[0] == 3
+
+
+def test_scored_again_without_contradiction(tmp_path, evalkit):
+    """What scores decide agrees with them, and the page says so."""
+    path = write(frame(), tmp_path / "t.csv")
+    words = ("--scores", "p_*", "--output-kind", "probabilities", "--id", "id")
+    assert evalkit("score", path, "-o", tmp_path / "out", *CSV, *words)[0] == 0
+    found = {row["check"]: row["status"] for row in result_of(tmp_path / "out")["integrity"]}
+    assert found["predictions_agree"] == "ok"
+    assert evalkit("score", path, "-o", tmp_path / "out", *CSV[:2], *words)[0] == 0
+    assert "predictions_agree" not in {row["check"] for row in result_of(tmp_path / "out")["integrity"]}

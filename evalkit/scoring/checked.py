@@ -1,13 +1,20 @@
 """What was looked at while a table was read, and what makes its numbers doubtful."""
 
+from evalkit.integrity import TABLE_CHECKS
 from evalkit.result import Status
 from evalkit.scoring.opened import OpenedTable
 
 Found = tuple[Status, str]
 
 
-def checked(opened: OpenedTable) -> dict[str, Found]:
-    """Return each check and what came of it."""
+def checked(opened: OpenedTable, *, n_samples: int, n_contradictions: int) -> dict[str, Found]:
+    """Return each check and what came of it.
+
+    Args:
+        opened: The table.
+        n_samples: Its rows.
+        n_contradictions: Predictions that are not what their scores decide.
+    """
     found: dict[str, Found] = {
         "data_unchanged": ("ok", "the table's size and time are the same before and after")
     }
@@ -15,9 +22,19 @@ def checked(opened: OpenedTable) -> dict[str, Found]:
         found["finite_outputs"] = "ok", "no score is NaN or infinite"
     if opened.scored and opened.decision.output == "probabilities":
         found["probabilities"] = "ok", "probabilities lie in [0, 1]"
+    if opened.columns.scores and opened.columns.prediction:
+        found["predictions_agree"] = _agreement(opened, n_samples, n_contradictions)
     if opened.unused_count is not None:
         found["counts_used"] = "warn", _unused(opened.unused_count)
     return found
+
+
+def _agreement(opened: OpenedTable, n_samples: int, n_contradictions: int) -> Found:
+    if not n_contradictions:
+        return "ok", TABLE_CHECKS["predictions_agree"]
+    threshold = opened.decision.threshold
+    at = "" if threshold is None else f" at {threshold:g} or above"
+    return "warn", f"{n_contradictions} of {n_samples} predictions are not what their scores decide{at}"
 
 
 def _unused(name: str) -> str:

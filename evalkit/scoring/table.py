@@ -92,7 +92,7 @@ class _Samples:
         self._id = None if opened.positional else ID if opened.columns.own else opened.columns.id
         checked = self._id is not None and opened.loaded.spec.data.ids == "check"
         self._duplicates = Duplicates(folder) if checked else None
-        self._n_rows = self._n_ties = 0
+        self._n_rows = self._n_ties = self._n_contradictions = 0
 
     def score(self, ledger: Path, provenance: dict[str, Any], progress: Progress) -> Scored:
         opened = self._opened
@@ -115,6 +115,7 @@ class _Samples:
         self._digest.add(rows.y_true, codes)
         self._n_rows += len(rows)
         self._n_ties += rows.n_ties
+        self._n_contradictions += rows.n_contradictions
 
     def _write(self, rows: Rows, writer: LedgerWriter) -> None:
         if rows.written is not None:
@@ -147,7 +148,10 @@ class _Samples:
         ids = "positional" if self._id is None else "explicit"
         ids = "trusted" if self._id is not None and self._duplicates is None else ids
         data = {"ids": ids, "n_ties": self._n_ties}
-        result = _document(opened, found, digest, data, self._n_rows, provenance, scores=self._bins.digest())
+        result = _document(
+            opened, found, digest, data, self._n_rows, provenance,
+            scores=self._bins.digest(), n_contradictions=self._n_contradictions,
+        )  # fmt: skip
         matrix = None if task == "multilabel" else counts.matrix
         return Scored(result, ledger, self._bins, matrix)
 
@@ -215,6 +219,7 @@ def _document(
     provenance: dict[str, Any],
     *,
     scores: str | None = None,
+    n_contradictions: int = 0,
 ) -> EvalResult:
     columns = opened.columns
     facts = {
@@ -234,7 +239,7 @@ def _document(
     spec = opened.loaded.document()
     return document(
         question, found, digest=digest, spec=spec, data=facts, provenance=provenance, scores=scores,
-        checked=checked(opened),
+        checked=checked(opened, n_samples=n_samples, n_contradictions=n_contradictions),
     )  # fmt: skip
 
 
