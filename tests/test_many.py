@@ -261,16 +261,39 @@ def test_output_folders(models, quick, evalkit):
     assert evalkit("run", *paths, "-o", "out")[0] == 0
     assert evalkit("run", *paths, "-o", "out", "--junit", "out/j.xml")[0] == 0
     assert evalkit("run", *paths, "-o", "out", "--junit", "out/j.xml")[0] == 0
-    code, _, err = evalkit("run", *paths, "-o", "out")
-    assert (code, "(j.xml)" in err) == (6, True)
     code, _, err = evalkit("run", *paths, "-o", "out/one")
-    assert (code, "is a run itself. Several models get a folder each" in err) == (6, True)
+    assert (code, "is a run itself. Several models get a folder each below -o: remove this" in err) == (
+        6,
+        True,
+    )
+    code, _, err = evalkit("score", "--spec", paths[0], "-o", "out")
+    assert (code, "out: holds runs of several models (one, two). One run is" in err) == (6, True)
+    assert "say -o out/NAME" in err
     Path("site").mkdir()
     Path("site/index.html").write_text("<title>mine</title>")
     code, _, err = evalkit("run", *paths, "-o", "site")
     assert (code, "(index.html)" in err) == (6, True)
     assert Path("site/index.html").read_text() == "<title>mine</title>"
     assert evalkit("run", *paths, "-o", "eval/one.yaml")[0] == 6
+
+
+def test_files_for_ci_stand_in_nobodys_way(models, quick, evalkit):
+    """Those of an earlier command are left as they are, anything else is foreign; to `gate` they are no runs."""
+    paths = models(one={}, two={})
+    words = ("--junit", "out/j.xml", "--openmetrics", "out/m.txt", "--markdown", "out/c.md")
+    assert evalkit("run", *paths, "-o", "out", *words)[0] == 0
+    before = {name: Path(name).read_bytes() for name in words[1::2]}
+    assert evalkit("run", *paths, "-o", "out")[0] == 0
+    assert {name: Path(name).read_bytes() for name in before} == before
+    Path("out/notes.txt").write_text("mine")
+    code, out, err = evalkit("gate", *sorted(Path("out").iterdir()))
+    assert (code, rows(out)) == (0, {"one": ("passed", 0), "two": ("passed", 0)})
+    assert [line for line in err.splitlines() if "not judged" in line] == [
+        f"out/{name}: is a file, and no run: not judged" for name in ("c.md", "j.xml", "m.txt", "notes.txt")
+    ]
+    assert evalkit("gate", "out/j.xml", "out/m.txt")[0] == 2
+    code, _, err = evalkit("run", *paths, "-o", "out")
+    assert (code, "(notes.txt)" in err) == (6, True)
 
 
 def test_an_older_run_says_nothing_of_this_one(models, quick, evalkit):

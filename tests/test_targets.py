@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from told import github_commands, keys
 
-from evalkit.cli.targets import is_for_ci, write_target
+from evalkit.cli.kinds import is_for_ci
+from evalkit.cli.targets import write_target
 
 TABLE = "y_true,y_pred\na,a\nb,b\nb,a\n"
 FILES = ("junit", "openmetrics", "markdown")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.cli.console import tell
+from evalkit.cli.kinds import is_for_ci
 from evalkit.display import visible
 from evalkit.errors import OutputError, SpecificationError, os_reason
 from evalkit.files import TEMPORARY
@@ -131,7 +132,7 @@ def _check_folder(path: Path, beside: set[Path]) -> None:
     if not path.is_dir():
         raise OutputError(f"{path}: is not a folder")
     if is_run(path):
-        hint = "Several models get a folder each below -o: name another one"
+        hint = "Several models get a folder each below -o: remove this one, or name another"
         raise OutputError(f"{path}: is a run itself", hint=hint)
     for entry in _others(path, beside):
         if not entry.is_dir():
@@ -141,9 +142,10 @@ def _check_folder(path: Path, beside: set[Path]) -> None:
 
 
 def _others(path: Path, beside: set[Path]) -> Iterator[Path]:
-    """Yield what is neither our index, nor half written, nor a file that the command is to write."""
+    """Yield what is no index or file for CI of ours, not half written, and not written by the command."""
     for entry in sorted(path.iterdir()):
-        if not (entry.name.startswith(TEMPORARY) or is_index(entry) or entry.resolve() in beside):
+        ours = is_index(entry) or is_for_ci(entry) or entry.name.startswith(TEMPORARY)
+        if not ours and entry.resolve() not in beside:
             yield entry
 
 

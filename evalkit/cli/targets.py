@@ -2,23 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from evalkit.cli.kinds import is_of_kind
 from evalkit.cli.models import INDEX
 from evalkit.errors import EvalkitError, OutputError, SpecificationError, os_reason
-from evalkit.render.summaries import MARKER
 from evalkit.rundir import BLESSING, DOCUMENTS, is_run, publish_file
 
-_HEAD = 4096
 _DOCUMENTS = {*DOCUMENTS, BLESSING, INDEX}
-# How a file of each kind begins; JUnit XML may also be another program's.
-_BEGINS: Mapping[str, Callable[[bytes], bool]] = {
-    "junit": lambda head: head.lstrip().startswith(b"<") and b"<testsuite" in head,
-    "openmetrics": lambda head: head.startswith(b"# TYPE evalkit_"),
-    "markdown": lambda head: head.startswith(MARKER.encode()),
-}
 
 
 def refusals(files: Mapping[str, Path], words: Mapping[str, Any]) -> dict[str, EvalkitError]:
@@ -38,20 +31,6 @@ def refusals(files: Mapping[str, Path], words: Mapping[str, Any]) -> dict[str, E
         except OSError as error:
             found[kind] = OutputError(f"{path}: cannot be written: {os_reason(error)}")
     return found
-
-
-def is_of_kind(kind: str, path: Path) -> bool:
-    """Return whether a file begins as one of this kind does."""
-    with path.open("rb") as file:
-        return _BEGINS[kind](file.read(_HEAD))
-
-
-def is_for_ci(path: Path) -> bool:
-    """Return whether a file is one that evalkit writes for CI, of any kind."""
-    try:
-        return path.is_file() and any(is_of_kind(kind, path) for kind in _BEGINS)
-    except OSError:
-        return False
 
 
 def write_target(path: Path, content: bytes) -> None:
