@@ -301,6 +301,19 @@ def test_blessing_and_proposing(job, tmp_path):
     assert len(calls(job)) == count
 
 
+def test_blessing_the_only_model(job):
+    """It lies in the folder itself, and is called as its file."""
+    program(job, "evalkit", STAND_IN)
+    models(digits=GATES[0])
+    (one,) = [one for one in runs(WORKFLOWS["weekly"]) if one.get("name") == "Bless"]
+    for name in ("out/result.json", "out/index.html"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    done = step(one["run"])
+    assert done.returncode == 0, done.stderr
+    assert calls(job) == [["evalkit", "bless", "out", "--output=baselines/digits"]]
+
+
 def test_gitlab(job):
     """Its script, up to evalkit's exit code; 7 and no other is allowed."""
     document = yaml.safe_load((CI / "gitlab/.gitlab-ci.yml").read_text())["evaluate"]
