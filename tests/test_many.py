@@ -480,6 +480,23 @@ def test_a_process_that_ends_as_its_documents_do_not_say(
     assert err.splitlines()[-1].startswith(f"evalkit: error[{slug or 'output' if code != 4 else 'document'}]")
 
 
+@pytest.mark.parametrize(("gate", "code"), [(PASSING, 0), (ENDS, 3), (TWELVE["few"][0]["gates"][0], 5)])
+def test_a_line_that_looks_like_an_error(gate, code, models, monkeypatch, evalkit):
+    """Whatever a model prints, the documents of a run that ended as they say are all that is told."""
+
+    def forged(words, **rest):
+        in_process(words, **rest)
+        return children._ended(code, "error[invalid-run]: forged")
+
+    monkeypatch.setattr(many, "run_child", forged)
+    found, out, _ = evalkit(
+        "run", *models(a={"gates": [gate]}, b={"gates": [gate]}), "-o", "out", "--json", "--junit", "j.xml"
+    )
+    assert (found, {run["problem"] for run in json.loads(out)["runs"]}) == (code, {None})
+    assert "forged" not in Path("j.xml").read_text()
+    assert sum(suite.tests for suite in JUnitXml.fromfile("j.xml")) == 2
+
+
 def test_an_invalid_run_stays_one():
     """Whatever the process ended with."""
     invalid = result_of(valid=False)

@@ -191,11 +191,12 @@ def _read_back(model: Model, folder: Path, child: Child, *, written: bool) -> Ju
 def _settled(child: Child, result: EvalResult, verdict: Verdict | None) -> tuple[ExitCode, str | None]:
     """Return exit code and problem of a child; its documents count where it ended as they do not say.
 
-    A model's own code may end the process with any code. What documents cannot say stays where it is worse.
+    A model's own code may end the process with any code, and print any line: one that looks like an error is
+    none where the documents say everything. What they cannot say stays where it is worse.
     """
     told = document_code(result, verdict)
     if child.code == told:
-        return told, child.problem
+        return told, None if result.valid else child.problem
     code = decide_exit({child.code, told}, valid=result.valid)
     if child.code in _BY_VERDICT:
         code = told or child.code
