@@ -126,7 +126,7 @@ def test_the_action(code, job):
     assert set(ACTION["outputs"]) <= set(outputs)
     told = [(name, properties["title"]) for name, properties, _ in github_commands(done.stdout)]
     assert (("warning", "evalkit inconclusive") in told) == (code == 7)
-    assert any(name == "error" for name, _ in told) == (code != 0)
+    assert any(name == "error" for name, _ in told) == (code not in (0, 7))
     assert "two" in (job / "github_step_summary").read_text()
     assert sorted(path.name for path in Path().iterdir()) == [
         "eval",
@@ -174,6 +174,10 @@ def test_what_a_job_makes_of_exit_codes(code, said, expected, job, monkeypatch):
     monkeypatch.setenv("CODE", str(code))
     done, outputs = action(specifications="a.yaml", on_inconclusive=said)
     assert done.returncode == expected
+    levels = [
+        name for name, properties, _ in github_commands(done.stdout) if "inconclusive" in properties["title"]
+    ]
+    assert levels == ([] if code != 7 or said == "Fail" else ["error" if said == "fail" else "warning"])
     assert outputs.get("exit-code") == (None if said == "Fail" else str(code))
 
 

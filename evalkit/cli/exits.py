@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from evalkit.errors import ExitCode
+from evalkit.errors import ExitCode, precedence
 
 HUNG_UP, INTERRUPTED, TERMINATED = 129, 130, 143
 
@@ -33,8 +33,4 @@ def decide_exit(codes: Collection[ExitCode], *, valid: bool = True) -> ExitCode:
         codes: Every code that applies.
         valid: False where the run itself is invalid, so that its 5 goes before 4 and 3.
     """
-    order = [ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.OUTPUT]
-    if not valid:
-        order.append(ExitCode.CANNOT_JUDGE)
-    order += [ExitCode.INPUT, ExitCode.GATE_FAILED, ExitCode.CANNOT_JUDGE, ExitCode.INCONCLUSIVE]
-    return next((code for code in order if code in codes), ExitCode.OK)
+    return min(codes, key=lambda code: precedence(code, valid=valid), default=ExitCode.OK)

@@ -11,7 +11,15 @@ from evalkit.cli.exits import decide_exit, stop_code
 from evalkit.cli.judging import summary_of
 from evalkit.display import visible
 from evalkit.errors import EvalkitError, ExitCode, listed
-from evalkit.render.cases import WORDS, Account, accounts, accuracy_text, worst_state
+from evalkit.render.cases import (
+    WORDS,
+    Account,
+    accounts,
+    accuracy_text,
+    is_invalid,
+    problem_slug,
+    worst_state,
+)
 from evalkit.render.html import render_page
 from evalkit.render.index import Run, index_view
 from evalkit.render.judged_run import JudgedRun
@@ -58,7 +66,7 @@ class Tally:
     def exit_code(self) -> ExitCode:
         """The first that applies, of all models."""
         codes = {*(ExitCode(run.exit_code) for run in self.runs), *self.further}
-        return decide_exit(codes, valid=not any(map(_is_invalid, self.runs)))
+        return decide_exit(codes, valid=not any(map(is_invalid, self.runs)))
 
     def ended(self, *, as_json: bool) -> Ended:
         """Print a row a model, or one document with all of them, and say how the command ends."""
@@ -106,23 +114,12 @@ class Tally:
         deciding = [run for run in self.runs if run.exit_code == code]
         if code is ExitCode.OK or not deciding:
             return None
-        invalid = [run for run in deciding if _is_invalid(run)]
+        invalid = [run for run in deciding if is_invalid(run)]
         first, *_ = deciding = invalid or deciding
-        slug = SLUGS[code] if first.problem is None else _slug(first.problem)
+        slug = SLUGS[code] if first.problem is None else problem_slug(first.problem)
         names = listed(visible(run.name) for run in deciding)
         message = f"{len(deciding)} of {len(self.runs)} models: {names}"
         return ModelsError(message, hint="The table says more", slug=slug, exit_code=code)
-
-
-def _slug(problem: str) -> str:
-    return problem.partition("[")[2].partition("]")[0]
-
-
-def _is_invalid(run: JudgedRun) -> bool:
-    """Return whether a run has no numbers; where it left no documents its last words say so."""
-    if run.result is not None:
-        return not run.result.valid
-    return run.problem is not None and _slug(run.problem) == "invalid-run"
 
 
 def _row(account: Account) -> tuple[str, ...]:
