@@ -677,3 +677,32 @@ def test_scored_again_without_contradiction(tmp_path, evalkit):
     assert found["predictions_agree"] == "ok"
     assert evalkit("score", path, "-o", tmp_path / "out", *CSV[:2], *words)[0] == 0
     assert "predictions_agree" not in {row["check"] for row in result_of(tmp_path / "out")["integrity"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b'id;y_true;"y_pred"\n1;a;a\n', "The separator seems to be ';': expected commas in .csv"),
+        ("t.csv", b"y_true|y_pred\na|a\n", "The separator seems to be '|'"),
+        ("t.tsv", b"y_true,y_pred\na,a\n", "The separator seems to be ','"),
+        ("t.csv", "y_true,y_pred\na,a\n".encode("utf-16"), "is UTF-16 text, expected UTF-8"),
+        ("t.csv.gz", b"\x1f\x8b", "is packed. Unpack it first"),
+        ("t.csv", b"y_true,y_pred\ncat,cat\n,\n", "y_true: 1 values are missing (rows 1)"),
+        ("t.csv", b"y_true,y_pred\n,\n", "y_true: 1 values are missing (rows 0)"),
+    ],
+)
+def test_what_is_wrong_with_a_table(name, content, message, tmp_path, evalkit):
+    """The commonest mistakes are told by name, with the way out."""
+    (tmp_path / name).write_bytes(content)
+    code, _, err = evalkit("score", tmp_path / name, "-o", tmp_path / "out")
+    assert (code, message in err) == (4, True), err
+    assert "Error" not in err
+
+
+def test_a_matrix_is_several_columns(tmp_path, evalkit):
+    """Its name alone is none of them: said with the pattern that is."""
+    np.savez(tmp_path / "t.npz", y_true=[0, 1], y_score=[[0.9, 0.1], [0.2, 0.8]])
+    words = ("-o", tmp_path / "out", "--output-kind", "probabilities", "--scores")
+    code, _, err = evalkit("score", tmp_path / "t.npz", *words, "y_score")
+    assert (code, "A matrix is a column a class: say y_score_*" in err) == (4, True)
+    assert evalkit("score", tmp_path / "t.npz", *words, "y_score_*")[0] == 0

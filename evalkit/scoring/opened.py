@@ -13,7 +13,7 @@ from evalkit.deciding import decision_of, memory_of
 from evalkit.errors import DataError
 from evalkit.findings import Asked
 from evalkit.scoring.columns import Columns, find_columns
-from evalkit.scoring.labels import MAX_CLASSES, is_list, names_found
+from evalkit.scoring.labels import MAX_CLASSES, check_present, is_list, names_found
 from evalkit.scoring.own import OwnRun
 from evalkit.spec import Loaded
 from evalkit.tables import Table, open_table
@@ -202,10 +202,11 @@ def _stated(loaded: Loaded, table: Table, columns: Columns) -> Sequence[str] | N
 
 def _labels(table: Table, columns: Columns) -> Iterator[tuple[str, pa.Array]]:
     wanted = (*columns.label, *columns.prediction)
-    empty = True
+    n_rows = 0
     for batch in table.batches(wanted):
-        empty = empty and not batch.num_rows
         for name, column in zip(wanted, batch.columns, strict=True):
+            check_present(column, name, n_rows)
             yield name, column.flatten() if is_list(column.type) else column
-    if empty:
+        n_rows += batch.num_rows
+    if not n_rows:
         raise DataError(f"{table.path}: holds no rows")
