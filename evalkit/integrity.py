@@ -29,6 +29,7 @@ CHECKS = {
 # Of a table that was scored; they are reported where they were looked at.
 TABLE_CHECKS = {
     "predictions_agree": "every prediction is what its scores decide",
+    "names_apart": "no two class names differ by spaces alone",
     "counts_used": "no column looks like counts that are not used",
 }
 # Of these a warning is one of the verdict, too; --strict makes it a failure.

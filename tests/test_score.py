@@ -706,3 +706,11 @@ def test_a_matrix_is_several_columns(tmp_path, evalkit):
     code, _, err = evalkit("score", tmp_path / "t.npz", *words, "y_score")
     assert (code, "A matrix is a column a class: say y_score_*" in err) == (4, True)
     assert evalkit("score", tmp_path / "t.npz", *words, "y_score_*")[0] == 0
+
+
+def test_names_that_differ_by_spaces(tmp_path, evalkit):
+    """They stay what they are, and a warning says which; names that differ otherwise are none."""
+    (tmp_path / "t.csv").write_text("y_true,y_pred\ncat ,cat\n cat,cat\ndog,dog\nCat,a b\nab,\u00e9\n")
+    assert evalkit("score", tmp_path / "t.csv", "-o", tmp_path / "out")[0] == 0
+    assert warnings_of(tmp_path / "out") == ["these classes differ by spaces alone: ' cat', 'cat', 'cat '."]
+    assert len(result_of(tmp_path / "out")["class_names"]) == 8

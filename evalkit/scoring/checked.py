@@ -1,5 +1,10 @@
 """What was looked at while a table was read, and what makes its numbers doubtful."""
 
+from collections import Counter
+from collections.abc import Sequence
+
+from evalkit.display import quoted
+from evalkit.errors import listed
 from evalkit.integrity import TABLE_CHECKS
 from evalkit.result import Status
 from evalkit.scoring.opened import OpenedTable
@@ -24,6 +29,9 @@ def checked(opened: OpenedTable, *, n_samples: int, n_contradictions: int) -> di
         found["probabilities"] = "ok", "probabilities lie in [0, 1]"
     if opened.columns.scores and opened.columns.prediction:
         found["predictions_agree"] = _agreement(opened, n_samples, n_contradictions)
+    alike = _alike(opened.class_names)
+    if alike:
+        found["names_apart"] = "warn", f"these classes differ by spaces alone: {listed(map(quoted, alike))}"
     if opened.unused_count is not None:
         found["counts_used"] = "warn", _unused(opened.unused_count)
     return found
@@ -35,6 +43,13 @@ def _agreement(opened: OpenedTable, n_samples: int, n_contradictions: int) -> Fo
     threshold = opened.decision.threshold
     at = "" if threshold is None else f" at {threshold:g} or above"
     return "warn", f"{n_contradictions} of {n_samples} predictions are not what their scores decide{at}"
+
+
+def _alike(class_names: Sequence[str]) -> list[str]:
+    """Return names that would be another's without their spaces."""
+    bare = [" ".join(name.split()) for name in class_names]
+    count = Counter(bare)
+    return [name for name, key in zip(class_names, bare, strict=True) if count[key] > 1]
 
 
 def _unused(name: str) -> str:
