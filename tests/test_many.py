@@ -19,6 +19,7 @@ from toys import MODEL, Project
 from evalkit.cli import children, main, many
 from evalkit.cli.children import run_child
 from evalkit.cli.exits import Terminated
+from evalkit.cli.models import is_plain
 from evalkit.cli.tally import Tally
 from evalkit.errors import ExitCode
 from evalkit.render.judged_run import JudgedRun
@@ -168,7 +169,9 @@ def test_precedence():
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "a/b", ".hidden", "index.html", "Index.HTML", "", "a b", "x" * 101, "a\n::error::b"]
+    "name",
+    ["../up", "a/b", ".hidden", "index.html", "Index.HTML", "", "a b", "x" * 101, "a\n::error::b"]
+    + ["con", "NUL", "NUL.", "aux.v1", "Com1", "LPT9.x.y", "a."],
 )
 def test_names_that_no_folder_should_have(name, models, quick, evalkit):
     """The file's name is taken, where that is one; nothing is written elsewhere."""
@@ -181,6 +184,11 @@ def test_names_that_no_folder_should_have(name, models, quick, evalkit):
     assert (code, Path("other").exists()) == (2, False)
     assert "can be a folder's" in err
     assert "\n::" not in err
+
+
+def test_names_that_a_folder_may_have():
+    """What only looks like a device of Windows' is a name as any other."""
+    assert all(map(is_plain, ("console", "v1.con", "com", "com10", "nul-1", "a.b", "_", "-x")))
 
 
 @pytest.mark.parametrize("other", ["Same", "same"])

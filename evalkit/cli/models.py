@@ -18,6 +18,8 @@ from evalkit.spec import Loaded, Override, extended_file, load_specification
 INDEX = "index.html"
 _MAX_NAME = 100
 _PLAIN = re.compile(r"[\w-][\w.-]*")
+# Windows opens these devices whatever follows a dot.
+_DEVICE = re.compile(r"con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]")
 _PATTERN = re.compile(r"[*?\[]")
 _OURS = b"<title>evalkit: "
 
@@ -93,9 +95,10 @@ def _name(path: Path, loaded: Loaded) -> str:
 
 def is_plain(name: str) -> bool:
     """Return whether a name can be a folder's, whatever the system."""
-    return (
-        _PLAIN.fullmatch(name) is not None and len(name) <= _MAX_NAME and name.casefold().rstrip(".") != INDEX
-    )
+    if _PLAIN.fullmatch(name) is None or len(name) > _MAX_NAME or name.endswith("."):
+        return False
+    folded = name.casefold()
+    return folded != INDEX and _DEVICE.fullmatch(folded.partition(".")[0]) is None
 
 
 def _is_shared(model: Model, shared: set[Path]) -> bool:
