@@ -336,6 +336,23 @@ def test_gitlab(job):
     assert [f"--output={path}" for path in document["artifacts"]["paths"]] == ["--output=out"]
 
 
+@pytest.mark.parametrize(
+    ("merged_into", "source"),
+    [(None, "origin"), ("https://host/own", "origin"), ("https://host/target", "https://host/target")],
+)
+def test_gitlab_asks_the_project_that_is_merged_into(merged_into, source, job):
+    """A fork's pipeline runs in the fork: its `main` is no judge. Within a project, origin has the credentials."""
+    document = yaml.safe_load((CI / "gitlab/.gitlab-ci.yml").read_text())["evaluate"]
+    for name in ("git", "pip", "evalkit"):
+        program(job, name, STAND_IN)
+    env = {"CI_DEFAULT_BRANCH": "main", "CI_PROJECT_URL": "https://host/own"}
+    env |= {} if merged_into is None else {"CI_MERGE_REQUEST_PROJECT_URL": merged_into}
+    done = step("\n".join(document["script"]), env)
+    assert done.returncode == 0, done.stderr
+    (fetched,) = [call for call in calls(job) if call[:2] == ["git", "fetch"]]
+    assert fetched[-2:] == [source, "+refs/heads/main:refs/remotes/origin/main"]
+
+
 def test_jenkins():
     """The report that is written is the one that is read; 7 is unstable, anything else but 0 an error."""
     text = (CI / "jenkins/Jenkinsfile").read_text()
