@@ -2,8 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,51 +13,15 @@ import click
 from evalkit.cli.console import complain, emit_commands, tell_commands
 from evalkit.cli.exits import decide_exit, stop_code
 from evalkit.cli.judging import Judgement, finish
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.targets import refusals, write_target
 from evalkit.errors import EvalkitError, ExitCode, OutputError, os_reason
 from evalkit.render.github import annotations, outputs, step_summary
 from evalkit.render.judged_run import JudgedRun
-from evalkit.render.junit import render_junit
-from evalkit.render.openmetrics import render_openmetrics
-from evalkit.render.summaries import render_comment
 from evalkit.result import EvalResult
 from evalkit.spec import SourceMap
 
 _NAME = "evalkit.ci.name"
-
-
-@dataclass(frozen=True, slots=True)
-class CiOptions:
-    """What is written for CI.
-
-    Attributes:
-        junit, openmetrics, markdown: Files; None for none.
-        quiet: Nothing is told to the job itself.
-        as_json: Stdout holds a JSON document.
-    """
-
-    junit: Path | None = None
-    openmetrics: Path | None = None
-    markdown: Path | None = None
-    quiet: bool = False
-    as_json: bool = False
-
-    @property
-    def named(self) -> dict[str, Path]:
-        """Each kind of file that is asked for."""
-        paths = {"junit": self.junit, "openmetrics": self.openmetrics, "markdown": self.markdown}
-        return {kind: path for kind, path in paths.items() if path is not None}
-
-    def without(self, kinds: Collection[str]) -> "CiOptions":
-        """Return the same without some kinds of files."""
-        left = {kind: path for kind, path in self.named.items() if kind not in kinds}
-        junit, openmetrics, markdown = map(left.get, _WRITERS)
-        return replace(self, junit=junit, openmetrics=openmetrics, markdown=markdown)
-
-    @property
-    def files(self) -> list[tuple[Path, Callable[[Sequence[JudgedRun]], bytes]]]:
-        """Each file and its writer."""
-        return [(path, _WRITERS[kind]) for kind, path in self.named.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +46,6 @@ class Ended:
         if self.stop is not None:
             return stop_code(self.stop)
         return int(self.code if self.error is None else self.error.exit_code)
-
-
-_WRITERS: Mapping[str, Callable[[Sequence[JudgedRun]], bytes]] = {
-    "junit": render_junit,
-    "openmetrics": lambda runs: _bytes(render_openmetrics(runs)),
-    "markdown": lambda runs: _bytes(render_comment(runs)),
-}
 
 
 def with_ci(function: Callable[..., Ended]) -> Callable[..., int]:
@@ -194,15 +151,11 @@ def _appended(variable: str, text: str) -> bool:
         return False
     try:
         with Path(path).open("ab") as file:
-            file.write(_bytes(text))
+            file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         complain("error[output]", f"{variable}: {path} cannot be written: {os_reason(error)}")
         return True
     return False
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")
 
 
 def _concluded(ended: Ended, code: int) -> int:

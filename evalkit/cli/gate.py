@@ -9,10 +9,11 @@ from typing import Literal
 import click
 
 from evalkit.baselines import NO_BASELINE, read_baseline
-from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, problem_of, with_ci
+from evalkit.cli.ci import Ended, judged_run, name_run, problem_of, with_ci
 from evalkit.cli.console import complain, tell
 from evalkit.cli.flags import with_verdict
 from evalkit.cli.judging import Judgement, announce, code_of, judged, rendered
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.models import check_patterns, is_index
 from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
 from evalkit.cli.tally import Tally

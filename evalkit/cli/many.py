@@ -14,11 +14,12 @@ import click
 from click.core import ParameterSource
 
 from evalkit.cli.children import Child, interpreter, run_child
-from evalkit.cli.ci import CiOptions, Ended, gates_at, path_in_job, problem_of, seconds_of
+from evalkit.cli.ci import Ended, gates_at, path_in_job, problem_of, seconds_of
 from evalkit.cli.console import complain, tell
 from evalkit.cli.exits import decide_exit
 from evalkit.cli.flags import FLAGS, SCORED
 from evalkit.cli.judging import document_code
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.models import INDEX, Model, check_output, read_models
 from evalkit.cli.tally import SLUGS, Tally
 from evalkit.display import visible

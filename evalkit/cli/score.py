@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
+from evalkit.cli.ci import Ended, judged_run, name_run, with_ci
 from evalkit.cli.console import check_current_folder, progress_bar, tell
 from evalkit.cli.flags import (
     SCORED,
@@ -22,6 +22,7 @@ from evalkit.cli.flags import (
     write_specification,
 )
 from evalkit.cli.judging import announce
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.publishing import flipped_ids, publish_evaluation
 from evalkit.cli.stored import named_baseline
 from evalkit.display import visible
