@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from evalkit.ledger import Output
 
 Ints = NDArray[np.int64]
+# A score that was written as text or as float32 may stand so far, of 1, from the one that decided.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,21 @@ class Decision:
             positive = wide[:, [self.positive]]
             wide = positive - wide[:, [1 - self.positive]] if self.output == "logits" else positive
         return wide - threshold
+
+    def contradictions(self, outputs: NDArray[Any], y_pred: NDArray[Any]) -> int:
+        """Return how many predictions are not what their outputs decide, by more than rounding.
+
+        Args:
+            outputs: As for :meth:`decide`.
+            y_pred: Class indices, shape (n,), or label sets, shape (n, L).
+        """
+        found = self.deciding(outputs)
+        if self.threshold is None:
+            best, said = found.max(axis=1), found[np.arange(len(found)), y_pred]
+            return int((best - said > _ROUNDING * np.maximum(1, np.abs(best))).sum())
+        yes = y_pred if self.positive is None else (y_pred == self.positive)[:, None]
+        far = np.abs(found) > _ROUNDING * max(1.0, abs(self.threshold))
+        return int((far & ((found > 0) != yes)).any(axis=1).sum())
 
     def margins(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         """Return how far each sample is from being decided otherwise, float64, shape (n,).

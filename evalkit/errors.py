@@ -18,6 +18,30 @@ class ExitCode(IntEnum):
     INCONCLUSIVE = 7
 
 
+_ORDER = (
+    ExitCode.INTERNAL,
+    ExitCode.USAGE,
+    ExitCode.OUTPUT,
+    ExitCode.INPUT,
+    ExitCode.GATE_FAILED,
+    ExitCode.CANNOT_JUDGE,
+    ExitCode.INCONCLUSIVE,
+    ExitCode.OK,
+)
+
+
+def precedence(code: ExitCode, *, valid: bool = True) -> float:
+    """Return a number by which codes are ordered where several apply: the lowest counts.
+
+    Args:
+        code: The code.
+        valid: False where the run itself is invalid, so that its 5 goes before 4 and 3.
+    """
+    if code is ExitCode.CANNOT_JUDGE and not valid:
+        return _ORDER.index(ExitCode.OUTPUT) + 0.5
+    return _ORDER.index(code)
+
+
 class EvalkitError(Exception):
     """A failure that a person can act on.
 

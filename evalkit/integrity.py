@@ -26,13 +26,17 @@ CHECKS = {
     "class_order": "no other order of the classes would make far more right",
     "model_unchanged": "parameters and buffers are the same before and after",
 }
-
-
+# Of a table that was scored; they are reported where they were looked at.
+TABLE_CHECKS = {
+    "predictions_agree": "every prediction is what its scores decide",
+    "names_apart": "no two class names differ by spaces alone",
+    "counts_used": "no column looks like counts that are not used",
+}
 # Of these a warning is one of the verdict, too; --strict makes it a failure.
 DOUBTS = frozenset(
     "precision batch_independent several_predicted images_complete inputs_differ labels_agree not_trained_on"
     " class_order".split()
-)
+) | frozenset(TABLE_CHECKS)
 # What is asked about the first samples alone, unless every batch is audited.
 OF_FIRST = frozenset({"data_repeatable", "deterministic", "batch_independent"})
 _BADNESS: Mapping[Status, int] = {"ok": 0, "not_run": 1, "warn": 2, "fail": 3}
@@ -53,7 +57,7 @@ class IntegrityLog:
         """Note a check's outcome; the worst counts, the first of equals."""
         known = self._found.get(check)
         if known is None or _BADNESS[status] > _BADNESS[known[0]]:
-            self._found[check] = (status, detail or CHECKS[check])
+            self._found[check] = (status, detail or CHECKS.get(check) or TABLE_CHECKS[check])
 
     @property
     def found(self) -> dict[str, tuple[Status, str]]:
@@ -72,9 +76,13 @@ class IntegrityLog:
                 self.record(check, "ok")
 
     def rows(self) -> tuple[IntegrityRow, ...]:
-        """Return all checks in their order."""
+        """Return all checks of a run in their order, and those of a table that were looked at."""
+        found: dict[str, tuple[Status, str]] = {
+            check: self._found.get(check, ("not_run", self._unreached or text))
+            for check, text in CHECKS.items()
+        }
+        found |= {check: self._found[check] for check in TABLE_CHECKS if check in self._found}
         return tuple(
             IntegrityRow(check=check, status=status, detail=detail)
-            for check, text in CHECKS.items()
-            for status, detail in [self._found.get(check, ("not_run", self._unreached or text))]
+            for check, (status, detail) in found.items()
         )

@@ -126,7 +126,7 @@ def test_the_action(code, job):
     assert set(ACTION["outputs"]) <= set(outputs)
     told = [(name, properties["title"]) for name, properties, _ in github_commands(done.stdout)]
     assert (("warning", "evalkit inconclusive") in told) == (code == 7)
-    assert any(name == "error" for name, _ in told) == (code != 0)
+    assert any(name == "error" for name, _ in told) == (code not in (0, 7))
     assert "two" in (job / "github_step_summary").read_text()
     assert sorted(path.name for path in Path().iterdir()) == [
         "eval",
@@ -135,6 +135,33 @@ def test_the_action(code, job):
         "out.junit.xml",
     ]
     assert Path("out/index.html").is_file()
+
+
+@pytest.mark.parametrize(("other", "code"), [(0, 0), (3, 3)])
+def test_most_changes_leave_most_models_as_they_are(other, code, job, evalkit):
+    """A model that is its own baseline is green, and a warning says so; the other decides, and is named."""
+    program(job, "evalkit", EVALKIT.format(python=sys.executable, tests=str(ROOT / "tests")))
+    models(same=GATES[0], two=GATES[other])
+    assert evalkit("score", "--spec", "eval/same.yaml", "-o", "kept", "--no-ci")[0] == 0
+    unchanged = json.loads(Path("eval/same.yaml").read_text())
+    unchanged["gates"].append({"metric": "accuracy", "max_drop": 0.01})
+    Path("eval/same.yaml").write_text(json.dumps({**unchanged, "baseline": "../kept"}))
+    done, outputs = action(specifications="eval/*.yaml")
+    assert (done.returncode, outputs["verdict"]) == (code, VERDICTS[other]), done.stderr
+    assert outputs["gates-undecided"] == "0"
+    told = [data for _, _, data in github_commands(done.stdout)]
+    assert any(data.startswith("Nothing was compared: the baseline is the same model") for data in told)
+    assert done.stderr.splitlines()[-1].startswith(
+        "evalkit: error[gate-failed]: 1 of 2 models: two."
+    ) == bool(code)
+
+
+def test_every_sample_lets_a_model_stay_as_it_is():
+    """What a service calls for every change says --allow-same-model; a first baseline has nothing to say."""
+    judging = [(path, line) for path, line in commands() if line.startswith(("run ", "gate "))]
+    assert {path.split("/")[0] for path, _ in judging} == {"README.md", "dvc", "github", "gitlab", "jenkins"}
+    for path, line in judging:
+        assert ("--allow-same-model" in line) != ("--baseline=none" in line), (path, line)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +174,10 @@ def test_what_a_job_makes_of_exit_codes(code, said, expected, job, monkeypatch):
     monkeypatch.setenv("CODE", str(code))
     done, outputs = action(specifications="a.yaml", on_inconclusive=said)
     assert done.returncode == expected
+    levels = [
+        name for name, properties, _ in github_commands(done.stdout) if "inconclusive" in properties["title"]
+    ]
+    assert levels == ([] if code != 7 or said == "Fail" else ["error" if said == "fail" else "warning"])
     assert outputs.get("exit-code") == (None if said == "Fail" else str(code))
 
 
@@ -164,7 +195,8 @@ def test_inputs_are_words(job):
     assert done.returncode == 0, done.stderr
     assert calls(job) == [
         [
-            "evalkit", "run", "--output=a b/c d", "--junit=a b/c d.junit.xml", "--markdown=a b/c d.comment.md",
+            "evalkit", "run", "--allow-same-model", "--output=a b/c d",
+            "--junit=a b/c d.junit.xml", "--markdown=a b/c d.comment.md",
             f"--name={hostile}", "--set=a=*", "--", "eval/one.yaml", "eval/two.yaml", hostile, "-v.yaml",
         ]
     ]  # fmt: skip
@@ -273,6 +305,19 @@ def test_blessing_and_proposing(job, tmp_path):
     assert len(calls(job)) == count
 
 
+def test_blessing_the_only_model(job):
+    """It lies in the folder itself, and is called as its file."""
+    program(job, "evalkit", STAND_IN)
+    models(digits=GATES[0])
+    (one,) = [one for one in runs(WORKFLOWS["weekly"]) if one.get("name") == "Bless"]
+    for name in ("out/result.json", "out/index.html"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    done = step(one["run"])
+    assert done.returncode == 0, done.stderr
+    assert calls(job) == [["evalkit", "bless", "out", "--output=baselines/digits"]]
+
+
 def test_gitlab(job):
     """Its script, up to evalkit's exit code; 7 and no other is allowed."""
     document = yaml.safe_load((CI / "gitlab/.gitlab-ci.yml").read_text())["evaluate"]
@@ -289,6 +334,23 @@ def test_gitlab(job):
     assert written <= set(run)
     assert document["artifacts"]["when"] == "always"
     assert [f"--output={path}" for path in document["artifacts"]["paths"]] == ["--output=out"]
+
+
+@pytest.mark.parametrize(
+    ("merged_into", "source"),
+    [(None, "origin"), ("https://host/own", "origin"), ("https://host/target", "https://host/target")],
+)
+def test_gitlab_asks_the_project_that_is_merged_into(merged_into, source, job):
+    """A fork's pipeline runs in the fork: its `main` is no judge. Within a project, origin has the credentials."""
+    document = yaml.safe_load((CI / "gitlab/.gitlab-ci.yml").read_text())["evaluate"]
+    for name in ("git", "pip", "evalkit"):
+        program(job, name, STAND_IN)
+    env = {"CI_DEFAULT_BRANCH": "main", "CI_PROJECT_URL": "https://host/own"}
+    env |= {} if merged_into is None else {"CI_MERGE_REQUEST_PROJECT_URL": merged_into}
+    done = step("\n".join(document["script"]), env)
+    assert done.returncode == 0, done.stderr
+    (fetched,) = [call for call in calls(job) if call[:2] == ["git", "fetch"]]
+    assert fetched[-2:] == [source, "+refs/heads/main:refs/remotes/origin/main"]
 
 
 def test_jenkins():

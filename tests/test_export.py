@@ -9,7 +9,9 @@ from documents import result_of
 from huggingface_hub import metadata_load
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from test_gates import verdict_of
+from told import github_commands
 
+from evalkit.cli import console
 from evalkit.render.exports import Card, render_csv, render_dvc, render_model_index
 from evalkit.result import read_result
 from evalkit.rows import row_key
@@ -119,3 +121,20 @@ def test_what_cannot_be_exported(digits_run, evalkit, tmp_path):
     assert evalkit("export", "xml", digits_run)[0] == 2
     assert evalkit("export", "csv", tmp_path / "nothing")[0] == 4
     assert evalkit("export", "csv", digits_run, "-o", tmp_path / "no/file.csv")[0] == 6
+
+
+@pytest.mark.parametrize("kind", ["csv", "md", "dvc", "model-index"])
+@pytest.mark.parametrize("job", [False, True])
+def test_stdout_in_a_file_is_the_file(kind, job, evalkit, tmp_path, monkeypatch):
+    """Byte for byte, whatever names hold; only what a runner reads is kept from giving it commands."""
+    names = ("a ##[error]b", "::add-mask::c", "\udcff")
+    run = saved(tmp_path / "run", result_of(class_names=names, name="##[error]x"))
+    if job:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert evalkit("export", kind, run, "-o", tmp_path / "file")[0] == 0
+    written = (tmp_path / "file").read_text()
+    assert evalkit("export", kind, run)[1] == written
+    monkeypatch.setattr(console.stat, "S_ISREG", lambda _: False)  # the log of a job is a pipe
+    printed = evalkit("export", kind, run)[1]
+    assert printed == (console.harmless(written) if job else written)
+    assert github_commands(printed) == [] or not job

@@ -38,6 +38,51 @@ def test_no_more_than_a_step_shows(n, shown):
             assert found[-1][2].startswith(f"and {n - 9} more")
 
 
+def test_runs_take_turns():
+    """A first run in much trouble does not hide the second and the third."""
+    runs = [failing(20), JudgedRun("b", 3, result_of(), verdict(check())), failing(2)]
+    titles = [one[1]["title"].split(":")[0] for one in github_commands("\n".join(annotations(runs)))]
+    assert titles == [
+        "evalkit toy", "evalkit b", "evalkit toy (2)", "evalkit toy", "evalkit toy (2)", *["evalkit toy"] * 4,
+        "evalkit",
+    ]  # fmt: skip
+
+
+def test_inconclusive_is_no_error():
+    """It is neither green nor red: a warning, at its line; what cannot be judged beside it stays an error."""
+    checks = check("inconclusive"), check("cannot_judge", gate=1)
+    run = JudgedRun("toy", 5, result_of(), verdict(*checks), gates_at={0: ("eval.yaml", 3)})
+    first, second = github_commands("\n".join(annotations([run])))
+    assert (first[0], first[1]["title"]) == ("error", "evalkit toy: gate cannot be judged")
+    assert (second[0], second[1]["line"]) == ("warning", "3")
+
+
+def test_the_run_that_decides_gives_the_verdict():
+    """The order is that of exit codes: an invalid run before a refused input before a failed gate."""
+    failed = JudgedRun("f", 3, result_of(), verdict(check()))
+    refused = JudgedRun("r", 4, problem="error[same-model]: x")
+    invalid = JudgedRun("i", 5, result_of(valid=False), verdict(check("cannot_judge"), valid=False))
+    undecided = JudgedRun("u", 5, result_of(), verdict(check("cannot_judge"), outcome="cannot_judge"))
+    typo = JudgedRun("t", 2, problem="error[specification]: x")
+    order = [(typo, "error"), (invalid, "invalid"), (refused, "error"), (failed, "failed")]
+    order.append((undecided, "cannot_judge"))
+    for k, (_, state) in enumerate(order):
+        rest = [run for run, _ in order[k:]]
+        for runs in (rest, rest[::-1]):
+            assert github_outputs(outputs(runs, 0, delimiter="d"))["verdict"] == state
+
+
+def test_strict_warnings_are_told():
+    """Where nothing else failed, row and outputs say why it is red."""
+    judged = verdict(check("passed"), check("passed", gate=1), warnings=("odd", "odder"), strict=True)
+    run = JudgedRun("toy", 3, result_of(), judged)
+    told = github_outputs(outputs([run], 3, delimiter="d"))
+    assert (told["gates-failed"], told["warnings-failed"]) == ("0", "2")
+    assert "| 2 passed, 2 warnings \\(\\-\\-strict\\) |" in step_summary([run])
+    calm = JudgedRun("toy", 0, result_of(), verdict(check("passed"), outcome="passed", warnings=("odd",)))
+    assert "| 1 passed |" in step_summary([calm])
+
+
 def test_warnings_have_a_limit_of_their_own():
     """Advisory gates in trouble and warnings of the verdict; those that passed are no news."""
     checks = [check(gate=k, advisory=True) for k in range(8)] + [check("passed", advisory=True)]
@@ -70,6 +115,7 @@ def test_outputs_of_one_run():
         "exit-code": "0",
         "gates-failed": "0",
         "gates-undecided": "0",
+        "warnings-failed": "0",
         "report": "out/report.html",
         "accuracy": "0.88",
     }

@@ -88,3 +88,19 @@ def test_a_new_folder_is_not_left_behind(spinning, project, tmp_path):
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(5) == 143
     assert not (tmp_path / "fresh").exists()
+
+
+def test_nohup():
+    """Who starts a command by it means SIGHUP to do nothing; otherwise it is taken, and given back."""
+    from evalkit import cli
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert cli.main(["--version"]) == 0
+        assert list(cli._ending()) == [signal.SIGTERM]
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert list(cli._ending()) == [signal.SIGTERM, signal.SIGHUP]
+        assert cli.main(["--version"]) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)

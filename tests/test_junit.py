@@ -146,7 +146,7 @@ def test_whole_runs_only(project, evalkit, tmp_path):
 def test_a_file_that_cannot_be_written(digits_run, evalkit, tmp_path):
     """Exit code 6 goes before the verdict's, both are said, and the other files are there."""
     (tmp_path / "gates.yaml").write_text("gates: [{metric: accuracy, min: 0.999}]\n")
-    words = ("--junit", tmp_path / "no/j.xml", "--openmetrics", tmp_path / "m.txt")
+    words = ("--junit", "/dev/full", "--openmetrics", tmp_path / "m.txt")
     code, _, err = evalkit("gate", digits_run, "--gates", tmp_path / "gates.yaml", *words)
     assert code == 6
     assert "error[output]" in err
@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_written(digits_run, evalkit, tmp_path):
 
 def test_usage_goes_before_output(evalkit, tmp_path):
     """A specification that is wrong stays exit code 2, whatever cannot be written besides."""
-    words = ("-o", tmp_path / "out", "--junit", tmp_path / "no/j.xml")
+    words = ("-o", tmp_path / "out", "--junit", "/dev/full")
     code, _, err = evalkit("run", tmp_path / "missing.yaml", *words)
     assert code == 2
     assert err.count("error[output]") == err.count("error[specification]") == 1

@@ -18,6 +18,8 @@ from toys import MODEL, Project
 
 from evalkit.cli import children, main, many
 from evalkit.cli.children import run_child
+from evalkit.cli.exits import Terminated
+from evalkit.cli.models import is_plain
 from evalkit.cli.tally import Tally
 from evalkit.errors import ExitCode
 from evalkit.render.judged_run import JudgedRun
@@ -167,7 +169,9 @@ def test_precedence():
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "a/b", ".hidden", "index.html", "Index.HTML", "", "a b", "x" * 101, "a\n::error::b"]
+    "name",
+    ["../up", "a/b", ".hidden", "index.html", "Index.HTML", "", "a b", "x" * 101, "a\n::error::b"]
+    + ["con", "NUL", "NUL.", "aux.v1", "Com1", "LPT9.x.y", "a."],
 )
 def test_names_that_no_folder_should_have(name, models, quick, evalkit):
     """The file's name is taken, where that is one; nothing is written elsewhere."""
@@ -180,6 +184,11 @@ def test_names_that_no_folder_should_have(name, models, quick, evalkit):
     assert (code, Path("other").exists()) == (2, False)
     assert "can be a folder's" in err
     assert "\n::" not in err
+
+
+def test_names_that_a_folder_may_have():
+    """What only looks like a device of Windows' is a name as any other."""
+    assert all(map(is_plain, ("console", "v1.con", "com", "com10", "nul-1", "a.b", "_", "-x")))
 
 
 @pytest.mark.parametrize("other", ["Same", "same"])
@@ -260,16 +269,39 @@ def test_output_folders(models, quick, evalkit):
     assert evalkit("run", *paths, "-o", "out")[0] == 0
     assert evalkit("run", *paths, "-o", "out", "--junit", "out/j.xml")[0] == 0
     assert evalkit("run", *paths, "-o", "out", "--junit", "out/j.xml")[0] == 0
-    code, _, err = evalkit("run", *paths, "-o", "out")
-    assert (code, "(j.xml)" in err) == (6, True)
     code, _, err = evalkit("run", *paths, "-o", "out/one")
-    assert (code, "is a run itself. Several models get a folder each" in err) == (6, True)
+    assert (code, "is a run itself. Several models get a folder each below -o: remove this" in err) == (
+        6,
+        True,
+    )
+    code, _, err = evalkit("score", "--spec", paths[0], "-o", "out")
+    assert (code, "out: holds runs of several models (one, two). One run is" in err) == (6, True)
+    assert "say -o out/NAME" in err
     Path("site").mkdir()
     Path("site/index.html").write_text("<title>mine</title>")
     code, _, err = evalkit("run", *paths, "-o", "site")
     assert (code, "(index.html)" in err) == (6, True)
     assert Path("site/index.html").read_text() == "<title>mine</title>"
     assert evalkit("run", *paths, "-o", "eval/one.yaml")[0] == 6
+
+
+def test_files_for_ci_stand_in_nobodys_way(models, quick, evalkit):
+    """Those of an earlier command are left as they are, anything else is foreign; to `gate` they are no runs."""
+    paths = models(one={}, two={})
+    words = ("--junit", "out/j.xml", "--openmetrics", "out/m.txt", "--markdown", "out/c.md")
+    assert evalkit("run", *paths, "-o", "out", *words)[0] == 0
+    before = {name: Path(name).read_bytes() for name in words[1::2]}
+    assert evalkit("run", *paths, "-o", "out")[0] == 0
+    assert {name: Path(name).read_bytes() for name in before} == before
+    Path("out/notes.txt").write_text("mine")
+    code, out, err = evalkit("gate", *sorted(Path("out").iterdir()))
+    assert (code, rows(out)) == (0, {"one": ("passed", 0), "two": ("passed", 0)})
+    assert [line for line in err.splitlines() if "not judged" in line] == [
+        f"out/{name}: is a file, and no run: not judged" for name in ("c.md", "j.xml", "m.txt", "notes.txt")
+    ]
+    assert evalkit("gate", "out/j.xml", "out/m.txt")[0] == 2
+    code, _, err = evalkit("run", *paths, "-o", "out")
+    assert (code, "(notes.txt)" in err) == (6, True)
 
 
 def test_an_older_run_says_nothing_of_this_one(models, quick, evalkit):
@@ -334,8 +366,15 @@ signal.pause()
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted(number, code, models, monkeypatch, capfd):
+@pytest.mark.parametrize(
+    ("number", "code", "passed_on"),
+    [
+        (signal.SIGINT, 130, signal.SIGINT),
+        (signal.SIGTERM, 143, signal.SIGTERM),
+        (signal.SIGHUP, 129, signal.SIGTERM),
+    ],
+)
+def test_interrupted(number, code, passed_on, models, monkeypatch, capfd):
     """The child is ended first, what was done is told, and the rest is not run."""
 
     def second(words, *, label, verbose):
@@ -350,7 +389,7 @@ def test_interrupted(number, code, models, monkeypatch, capfd):
     monkeypatch.setattr(children, "tell", tell)
     paths = models(a={}, b={}, c={})
     assert main(["run", *map(str, paths), "-o", "out"]) == code
-    assert Path("stopped").read_text() == str(int(number))
+    assert Path("stopped").read_text() == str(int(passed_on))
     out, err = capfd.readouterr()
     assert out == ""
     assert "stopped after 1 of 3 models" in err
@@ -358,13 +397,54 @@ def test_interrupted(number, code, models, monkeypatch, capfd):
     assert "3 runs: 2 in trouble" in Path("out/index.html").read_text()
 
 
-@pytest.mark.parametrize(("ended", "code"), [(130, 130), (143, 143)])
-def test_a_child_that_was_interrupted(ended, code, models, monkeypatch, capfd):
-    """Whoever stopped it meant the command."""
-    stub = child(f"import sys; sys.exit({ended})")
-    monkeypatch.setattr(many, "run_child", lambda words, **rest: run_child(stub, **rest))
-    assert main(["run", *map(str, models(a={}, b={})), "-o", "out"]) == code
-    assert "stopped after 0 of 2 models" in capfd.readouterr().err
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_ci_is_told_of_what_was_done(stop, code, models, job, monkeypatch, evalkit):
+    """Files, summary, outputs and document, with what was not evaluated as errors; then the command ends so."""
+
+    def second(words, *, label, verbose):
+        if label == "b":
+            raise stop
+        return in_process(words, label=label, verbose=verbose)
+
+    monkeypatch.setattr(many, "run_child", second)
+    words = ("--junit", "j.xml", "--openmetrics", "/dev/full", "--markdown", "c.md", "--json")
+    found, out, err = evalkit("run", *models(a={}, b={}, c={}), "-o", "out", *words)
+    document = json.loads(out)
+    assert found == document["exit_code"] == code
+    assert [run["state"] for run in document["runs"]] == ["passed", "error", "error"]
+    suites = {suite.name: suite for suite in JUnitXml.fromfile("j.xml")}
+    assert [suite.errors for suite in suites.values()] == [0, 1, 1]
+    assert "error[interrupted]: was not evaluated" in {case.result[0].message for case in suites["evalkit.c"]}
+    told = github_outputs((job / "github_output").read_text())
+    assert (told["exit-code"], told["verdict"], told["report"]) == (str(code), "error", "out/a/report.html")
+    assert "| passed | a |" in (job / "github_step_summary").read_text()
+    assert "| passed | a |" in Path("c.md").read_text()
+    assert "/dev/full: cannot be written" in err
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("import sys; sys.exit(130)", "ended with exit code 130, as SIGINT does it"),
+        ("import sys; sys.exit(143)", "ended with exit code 143, as SIGTERM does it"),
+        ("import os; os.kill(os.getpid(), 15)", "was killed by SIGTERM"),
+        ("import os; os.kill(os.getpid(), 2)", "was killed by SIGINT"),
+    ],
+)
+def test_a_model_that_is_stopped_alone(script, said, models, monkeypatch, evalkit):
+    """By itself or by somebody else: that is its own error, and the others run."""
+
+    def second(words, *, label, verbose):
+        one = run_child if label == "b" else in_process
+        return one(child(script) if label == "b" else words, label=label, verbose=verbose)
+
+    monkeypatch.setattr(many, "run_child", second)
+    paths = models(a={}, b={}, c={})
+    code, out, _ = evalkit("run", *paths, "-o", "out", "--junit", "j.xml")
+    passed = ("passed", 0)
+    assert (code, rows(out)) == (1, {"a": passed, "b": ("ended with an error", 1), "c": passed})
+    (case,) = {suite.name: suite for suite in JUnitXml.fromfile("j.xml")}["evalkit.b"]
+    assert case.result[0].message == f"error[internal]: the process {said}"
 
 
 def test_a_child_without_documents(models, monkeypatch, evalkit):
@@ -372,6 +452,69 @@ def test_a_child_without_documents(models, monkeypatch, evalkit):
     monkeypatch.setattr(many, "run_child", lambda words, **rest: run_child(child(""), **rest))
     code, out, _ = evalkit("run", *models(a={}, b={}), "-o", "out")
     assert (code, rows(out)["a"]) == (1, ("ended with an error", 1))
+
+
+ENDS = {"metric": "accuracy", "min": 0.99}
+UNSURE = {"metric": "accuracy", "min": 0.9, "judge": "interval"}
+
+
+@pytest.mark.parametrize(
+    ("gate", "ended", "code", "slug"),
+    [
+        (ENDS, 0, 3, "gate-failed"),
+        (UNSURE, 0, 7, "inconclusive"),
+        (UNSURE, 3, 7, "inconclusive"),
+        (PASSING, 5, 5, "cannot-judge"),
+        (PASSING, 6, 6, None),
+        (ENDS, 4, 4, None),
+        (ENDS, 6, 6, None),
+    ],
+)
+def test_a_process_that_ends_as_its_documents_do_not_say(
+    gate, ended, code, slug, models, monkeypatch, evalkit
+):
+    """What was judged counts, never is such a model passed, and why is told; other codes stay."""
+
+    def otherwise(words, **rest):
+        in_process(words, **rest)
+        return children._ended(ended, None)
+
+    monkeypatch.setattr(many, "run_child", otherwise)
+    found, out, err = evalkit("run", *models(a={"gates": [gate]}, b={"gates": [gate]}), "-o", "out", "--json")
+    (one, _) = json.loads(out)["runs"]
+    problem = f"error[{slug}]: the process ended with exit code {ended}, its documents say"
+    assert (found, one["exit_code"]) == (code, code)
+    assert (one["problem"] or "").startswith(problem) == (slug is not None)
+    assert err.splitlines()[-1].startswith(f"evalkit: error[{slug or 'output' if code != 4 else 'document'}]")
+
+
+@pytest.mark.parametrize(("gate", "code"), [(PASSING, 0), (ENDS, 3), (TWELVE["few"][0]["gates"][0], 5)])
+def test_a_line_that_looks_like_an_error(gate, code, models, monkeypatch, evalkit):
+    """Whatever a model prints, the documents of a run that ended as they say are all that is told."""
+
+    def forged(words, **rest):
+        in_process(words, **rest)
+        return children._ended(code, "error[invalid-run]: forged")
+
+    monkeypatch.setattr(many, "run_child", forged)
+    found, out, _ = evalkit(
+        "run", *models(a={"gates": [gate]}, b={"gates": [gate]}), "-o", "out", "--json", "--junit", "j.xml"
+    )
+    assert (found, {run["problem"] for run in json.loads(out)["runs"]}) == (code, {None})
+    assert "forged" not in Path("j.xml").read_text()
+    assert sum(suite.tests for suite in JUnitXml.fromfile("j.xml")) == 2
+
+
+def test_an_invalid_run_stays_one():
+    """Whatever the process ended with."""
+    invalid = result_of(valid=False)
+    found = many._settled(children.Child(ExitCode.OK), invalid, None)
+    assert found == (5, "error[invalid-run]: the process ended with exit code 0, its documents say 5")
+    assert many._settled(children.Child(ExitCode.INPUT, "error[data]: x"), invalid, None)[0] == 5
+    assert many._settled(children.Child(ExitCode.CANNOT_JUDGE, "error[invalid-run]: x"), invalid, None) == (
+        5,
+        "error[invalid-run]: x",
+    )
 
 
 PARENT = """

@@ -613,3 +613,104 @@ def test_lists_of_labels(kind, tmp_path, evalkit):
         words = ("--task", "multilabel", "--classes", '["a", "b"]')
         code, _, err = evalkit("score", tmp_path / "t.parquet", "-o", tmp_path / "out", *words)
         assert (code, said in err) == (4 if said else 0, True), err
+
+
+def warnings_of(folder):
+    """What the verdict warns of."""
+    return json.loads((folder / "verdict.json").read_bytes())["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words", "warned"),
+    [
+        ("count", (), True),
+        ("N", (), True),
+        ("count", ("--count", "count"), False),
+        ("count", ("--set", "data.attributes=[count]"), False),
+        ("count,sample_id", (), False),
+        ("size", (), False),
+    ],
+)
+def test_counts_that_are_not_used(columns, words, warned, tmp_path, evalkit):
+    """A gate on the wrong number passes with a warning that every format has; --strict makes it red."""
+    cells = ["cat,cat,1,a", "dog,dog,9,b", "cat,dog,3,c"]
+    width = 3 + columns.count(",")
+    lines = [f"y_true,y_pred,{columns}", *(",".join(line.split(",")[:width]) for line in cells)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    score = ("score", tmp_path / "t.csv", "-o", tmp_path / "out", "--min", "accuracy=0.001", *words)
+    assert evalkit(*score)[0] == 0
+    found = warnings_of(tmp_path / "out")
+    assert (
+        any(text.startswith("the column ") and "every row counts as one sample" in text for text in found)
+        == warned
+    )
+    assert evalkit(*score, "--strict")[0] == (3 if warned else 0)
+
+
+def test_predictions_that_are_not_their_scores(tmp_path, evalkit):
+    """Said with their number, also for a threshold; ties and rounding are no contradiction."""
+    lines = [
+        "a,a,0.5,0.5",
+        "b,b,0.5,0.5",
+        "a,b,0.4999999,0.5000001",
+        "b,a,0.4999999,0.5000001",
+        "a,a,0.2,0.8",
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["y_true,y_pred,p_a,p_b", *lines]) + "\n")
+    score = ("score", tmp_path / "t.csv", "-o", tmp_path / "out", "--output-kind", "probabilities")
+    assert evalkit(*score, "--scores", "p_*")[0] == 0
+    assert warnings_of(tmp_path / "out") == ["1 of 5 predictions are not what their scores decide."]
+    binary = (*score, "--task", "binary", "--scores", "p_b")
+    for threshold, n in (("0.5", 1), ("0.9", 2), ("0.8", 2), ("0.1", 3)):
+        assert evalkit(*binary, "--threshold", threshold)[0] == 0
+        warned = f"{n} of 5 predictions are not what their scores decide at {threshold} or above."
+        assert warnings_of(tmp_path / "out") == [warned]
+    assert evalkit(*binary, "--threshold", "0.5", "--strict")[0] == 3
+
+
+def test_scored_again_without_contradiction(tmp_path, evalkit):
+    """What scores decide agrees with them, and the page says so."""
+    path = write(frame(), tmp_path / "t.csv")
+    words = ("--scores", "p_*", "--output-kind", "probabilities", "--id", "id")
+    assert evalkit("score", path, "-o", tmp_path / "out", *CSV, *words)[0] == 0
+    found = {row["check"]: row["status"] for row in result_of(tmp_path / "out")["integrity"]}
+    assert found["predictions_agree"] == "ok"
+    assert evalkit("score", path, "-o", tmp_path / "out", *CSV[:2], *words)[0] == 0
+    assert "predictions_agree" not in {row["check"] for row in result_of(tmp_path / "out")["integrity"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b'id;y_true;"y_pred"\n1;a;a\n', "The separator seems to be ';': expected commas in .csv"),
+        ("t.csv", b"y_true|y_pred\na|a\n", "The separator seems to be '|'"),
+        ("t.tsv", b"y_true,y_pred\na,a\n", "The separator seems to be ','"),
+        ("t.csv", "y_true,y_pred\na,a\n".encode("utf-16"), "is UTF-16 text, expected UTF-8"),
+        ("t.csv.gz", b"\x1f\x8b", "is packed. Unpack it first"),
+        ("t.csv", b"y_true,y_pred\ncat,cat\n,\n", "y_true: 1 values are missing (rows 1)"),
+        ("t.csv", b"y_true,y_pred\n,\n", "y_true: 1 values are missing (rows 0)"),
+    ],
+)
+def test_what_is_wrong_with_a_table(name, content, message, tmp_path, evalkit):
+    """The commonest mistakes are told by name, with the way out."""
+    (tmp_path / name).write_bytes(content)
+    code, _, err = evalkit("score", tmp_path / name, "-o", tmp_path / "out")
+    assert (code, message in err) == (4, True), err
+    assert "Error" not in err
+
+
+def test_a_matrix_is_several_columns(tmp_path, evalkit):
+    """Its name alone is none of them: said with the pattern that is."""
+    np.savez(tmp_path / "t.npz", y_true=[0, 1], y_score=[[0.9, 0.1], [0.2, 0.8]])
+    words = ("-o", tmp_path / "out", "--output-kind", "probabilities", "--scores")
+    code, _, err = evalkit("score", tmp_path / "t.npz", *words, "y_score")
+    assert (code, "A matrix is a column a class: say y_score_*" in err) == (4, True)
+    assert evalkit("score", tmp_path / "t.npz", *words, "y_score_*")[0] == 0
+
+
+def test_names_that_differ_by_spaces(tmp_path, evalkit):
+    """They stay what they are, and a warning says which; names that differ otherwise are none."""
+    (tmp_path / "t.csv").write_text("y_true,y_pred\ncat ,cat\n cat,cat\ndog,dog\nCat,a b\nab,\u00e9\n")
+    assert evalkit("score", tmp_path / "t.csv", "-o", tmp_path / "out")[0] == 0
+    assert warnings_of(tmp_path / "out") == ["these classes differ by spaces alone: ' cat', 'cat', 'cat '."]
+    assert len(result_of(tmp_path / "out")["class_names"]) == 8

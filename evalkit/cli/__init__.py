@@ -10,14 +10,14 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from evalkit import __version__
 from evalkit.cli.console import abandon_stdout, complain, tell
-from evalkit.cli.exits import INTERRUPTED, TERMINATED, Terminated
+from evalkit.cli.exits import HUNG_UP, INTERRUPTED, Terminated
 from evalkit.errors import EvalkitError, ExitCode, os_reason, reason_of
 
 COMMANDS = {
@@ -46,7 +46,7 @@ Exit codes:
   5  the run is invalid, or a gate cannot be judged
   6  an output could not be written
   7  inconclusive: too few samples to decide
-  130, 143  interrupted"""
+  129, 130, 143  stopped by SIGHUP, Control-C or SIGTERM"""
 
 
 class _LazyGroup(click.Group):
@@ -75,16 +75,17 @@ def cli() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; the only catcher of errors."""
     words = list(sys.argv[1:] if argv is None else argv)
-    previous = _on_sigterm()
+    previous = _on_signals()
     try:
         return _caught(words)
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _complain("interrupted", "stopped by the keyboard", INTERRUPTED)
-    except Terminated:
-        return _complain("terminated", "stopped by SIGTERM", TERMINATED)
+    except Terminated as stop:
+        name = "SIGHUP" if stop.code == HUNG_UP else "SIGTERM"
+        return _complain("terminated", f"stopped by {name}", stop.code)
     finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _caught(words: Sequence[str]) -> int:
@@ -106,18 +107,25 @@ def _caught(words: Sequence[str]) -> int:
         return _internal_error(error, debug=debug)
 
 
-def _on_sigterm() -> Any:
-    """End in an orderly way on SIGTERM; returns what to restore, None where signals are not ours to take."""
+def _on_signals() -> dict[int, Any]:
+    """End in an orderly way on SIGTERM and SIGHUP; returns what to restore: nothing where none is ours."""
     if threading.current_thread() is not threading.main_thread():
-        return None
+        return {}
     owner = os.getpid()
 
-    def end(*_: object) -> None:
+    def end(number: int, _: object) -> None:
         if os.getpid() != owner:  # a loader worker that was forked: it has nothing to close
-            os._exit(TERMINATED)
-        raise Terminated
+            os._exit(128 + number)
+        raise Terminated(128 + number)
 
-    return signal.signal(signal.SIGTERM, end)
+    return {number: signal.signal(number, end) for number in _ending()}
+
+
+def _ending() -> Iterator[int]:
+    """Yield the signals that end a command; who starts it by nohup means SIGHUP to do nothing."""
+    yield signal.SIGTERM
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        yield signal.SIGHUP
 
 
 def _stdout_error(error: OSError, *, debug: bool) -> int:

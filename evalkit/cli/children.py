@@ -13,7 +13,7 @@ from threading import Thread
 from typing import IO
 
 from evalkit.cli.console import tell
-from evalkit.cli.exits import INTERRUPTED, TERMINATED, Terminated
+from evalkit.cli.exits import HUNG_UP, INTERRUPTED, TERMINATED, Terminated
 from evalkit.display import visible
 from evalkit.errors import ExitCode
 
@@ -23,6 +23,7 @@ _LISTENING = 5.0
 _ERROR = re.compile(r"evalkit: (error\[([a-z-]+)\]: .*)")
 # These follow from a verdict, which says more than the line.
 _OF_VERDICTS = ("gate-failed", "cannot-judge", "inconclusive")
+_STOPS = {HUNG_UP: "SIGHUP", INTERRUPTED: "SIGINT", TERMINATED: "SIGTERM"}
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ def run_child(words: Sequence[str], *, label: str, verbose: bool) -> Child:
         verbose: Pass on its data, too.
 
     Raises:
-        KeyboardInterrupt, Terminated: It, or this process, was stopped; the child has ended before.
+        KeyboardInterrupt, Terminated: This process was stopped; the child has ended before.
     """
     process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
         list(words),
@@ -116,14 +117,11 @@ def _stop(process: subprocess.Popen[str], number: signal.Signals) -> None:
 
 
 def _ended(code: int, problem: str | None) -> Child:
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
-    if code == TERMINATED:
-        raise Terminated
     if code in list(ExitCode):
         return Child(ExitCode(code), problem)
     how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    return Child(ExitCode.INTERNAL, f"error[internal]: the process {how}")
+    after = f", as {_STOPS[code]} does it" if code in _STOPS else ""
+    return Child(ExitCode.INTERNAL, f"error[internal]: the process {how}{after}")
 
 
 def _signal_name(number: int) -> str:

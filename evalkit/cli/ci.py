@@ -11,47 +11,18 @@ from typing import Any
 import click
 
 from evalkit.cli.console import complain, emit_commands, tell_commands
-from evalkit.cli.exits import decide_exit
+from evalkit.cli.exits import decide_exit, stop_code
 from evalkit.cli.judging import Judgement, finish
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.ranks import leads_not
+from evalkit.cli.targets import refusals, write_target
 from evalkit.errors import EvalkitError, ExitCode, OutputError, os_reason
 from evalkit.render.github import annotations, outputs, step_summary
 from evalkit.render.judged_run import JudgedRun
-from evalkit.render.junit import render_junit
-from evalkit.render.openmetrics import render_openmetrics
-from evalkit.render.summaries import render_comment
 from evalkit.result import EvalResult
-from evalkit.rundir import publish_file
 from evalkit.spec import SourceMap
 
 _NAME = "evalkit.ci.name"
-
-
-@dataclass(frozen=True, slots=True)
-class CiOptions:
-    """What is written for CI.
-
-    Attributes:
-        junit, openmetrics, markdown: Files; None for none.
-        quiet: Nothing is told to the job itself.
-        as_json: Stdout holds a JSON document.
-    """
-
-    junit: Path | None = None
-    openmetrics: Path | None = None
-    markdown: Path | None = None
-    quiet: bool = False
-    as_json: bool = False
-
-    @property
-    def files(self) -> list[tuple[Path, Callable[[Sequence[JudgedRun]], bytes]]]:
-        """Each file and its writer."""
-        writers = (
-            (self.junit, render_junit),
-            (self.openmetrics, lambda runs: _bytes(render_openmetrics(runs))),
-            (self.markdown, lambda runs: _bytes(render_comment(runs))),
-        )
-        return [(path, write) for path, write in writers if path is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +33,20 @@ class Ended:
         code: What follows from the verdicts.
         runs: What CI is told of; empty for nothing.
         error: What the command ends with, and that goes before the code.
+        stop: What stopped the command, and goes before both: it is raised again when CI was told.
     """
 
     code: ExitCode
     runs: Sequence[JudgedRun] = ()
     error: EvalkitError | None = None
+    stop: BaseException | None = None
 
     @property
-    def exit_code(self) -> ExitCode:
+    def exit_code(self) -> int:
         """What the process ends with."""
-        return self.code if self.error is None else self.error.exit_code
+        if self.stop is not None:
+            return stop_code(self.stop)
+        return int(self.code if self.error is None else self.error.exit_code)
 
 
 def with_ci(function: Callable[..., Ended]) -> Callable[..., int]:
@@ -90,12 +65,19 @@ def with_ci(function: Callable[..., Ended]) -> Callable[..., int]:
         **rest: Any,
     ) -> int:
         ci = CiOptions(junit, openmetrics, markdown, quiet=no_ci, as_json=bool(rest.get("as_json")))
+        refused = refusals(ci.named, rest)
+        ci = ci.without(refused)
         try:
+            for error in refused.values():
+                raise error
             ended = function(*args, ci=ci, **rest)
         except EvalkitError as error:
             run = JudgedRun(_known_name(rest), int(error.exit_code), problem=problem_of(error))
             ended = Ended(error.exit_code, [run], error)
-        return _concluded(ended, tell_ci(ended.runs, ci, ended.exit_code))
+        code = tell_ci(ended.runs, ci, ended.exit_code)
+        if ended.stop is not None:
+            raise ended.stop
+        return _concluded(ended, code)
 
     path = click.Path(path_type=Path)
     for option in (
@@ -122,7 +104,7 @@ def _known_name(words: Mapping[str, Any]) -> str:
     return str(named or Path(str(given)).stem or "run")
 
 
-def tell_ci(runs: Sequence[JudgedRun], options: CiOptions, exit_code: ExitCode) -> ExitCode:
+def tell_ci(runs: Sequence[JudgedRun], options: CiOptions, exit_code: int) -> int:
     """Write what was asked for, and tell a GitHub Actions job.
 
     Args:
@@ -142,18 +124,21 @@ def tell_ci(runs: Sequence[JudgedRun], options: CiOptions, exit_code: ExitCode) 
     (tell_commands if options.as_json else emit_commands)(annotations(runs))
     code = _decided(code, [_appended("GITHUB_STEP_SUMMARY", step_summary(runs))])
     delimiter = f"evalkit-{secrets.token_hex(16)}"
-    found = outputs(runs, int(code), delimiter=delimiter)
+    found = outputs(runs, code, delimiter=delimiter)
     return _decided(code, [_appended("GITHUB_OUTPUT", found)])
 
 
-def _decided(code: ExitCode, failed: Sequence[bool]) -> ExitCode:
-    return decide_exit({code, ExitCode.OUTPUT}) if any(failed) else code
+def _decided(code: int, failed: Sequence[bool]) -> int:
+    """Let a file that could not be written decide, unless the command was stopped."""
+    if not any(failed) or code not in list(ExitCode):
+        return code
+    return int(decide_exit({ExitCode(code), ExitCode.OUTPUT}))
 
 
 def _written(path: Path, content: bytes) -> bool:
     """Write a file; returns whether that failed, which was said then."""
     try:
-        publish_file(path, content)
+        write_target(path, content)
     except OutputError as error:
         complain(f"error[{error.slug}]", str(error))
         return True
@@ -167,18 +152,14 @@ def _appended(variable: str, text: str) -> bool:
         return False
     try:
         with Path(path).open("ab") as file:
-            file.write(_bytes(text))
+            file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         complain("error[output]", f"{variable}: {path} cannot be written: {os_reason(error)}")
         return True
     return False
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _concluded(ended: Ended, code: ExitCode) -> int:
+def _concluded(ended: Ended, code: int) -> int:
     """End as the command would have, unless a file for CI decides."""
     if code == ended.exit_code:
         return finish(ended.code, ended.error)
@@ -186,7 +167,7 @@ def _concluded(ended: Ended, code: ExitCode) -> int:
         complain(f"error[{ended.error.slug}]", str(ended.error))
     else:
         finish(ended.code, None)
-    return int(code)
+    return code
 
 
 def problem_of(error: EvalkitError | None) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ NOTHING: Spent = {}
 # What a CI runner takes for a command: GitHub `::` at the start of a line, however far it is indented;
 # GitHub, Azure and TeamCity `##[`, `##vso[` and the like, anywhere in it.
 _COMMAND = re.compile(r"(?:^|(?<=[\r\n]))([^\S\r\n]*):(?=:)|#(?=#\w*\[)")
+
+# What tells of a runner that takes lines for commands: GitHub's, Azure's, TeamCity's.
+_RUNNERS = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
 
 
 class Shown(Protocol):
@@ -40,6 +44,21 @@ def harmless(text: str) -> str:
 def emit(text: str) -> None:
     """Write data to stdout, where no name may become a command to a CI runner."""
     _write(harmless(text))
+
+
+def emit_data(text: str) -> None:
+    """Write what another program reads to stdout: as it is, unless a CI runner reads it."""
+    _write(harmless(text) if _runner_reads() else text)
+
+
+def _runner_reads() -> bool:
+    """Return whether stdout may be a CI job's log; a file never is."""
+    if not any(os.environ.get(name) for name in _RUNNERS):
+        return False
+    try:
+        return not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):  # there is no stdout, or it is no file of the system's
+        return True
 
 
 def emit_commands(lines: Sequence[str]) -> None:

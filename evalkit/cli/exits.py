@@ -2,13 +2,28 @@
 
 from collections.abc import Collection
 
-from evalkit.errors import ExitCode
+from evalkit.errors import ExitCode, precedence
 
-INTERRUPTED, TERMINATED = 130, 143
+HUNG_UP, INTERRUPTED, TERMINATED = 129, 130, 143
 
 
 class Terminated(BaseException):
-    """SIGTERM: what is open is closed, what is half written is removed, as after Control-C."""
+    """SIGTERM or SIGHUP: what is open is closed, what is half written is removed, as after Control-C.
+
+    Args:
+        code: What the process ends with.
+    """
+
+    def __init__(self, code: int = TERMINATED) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def stop_code(stop: BaseException) -> int:
+    """Return the exit code of a command that something stopped."""
+    if isinstance(stop, KeyboardInterrupt):
+        return INTERRUPTED
+    return stop.code if isinstance(stop, Terminated) else int(ExitCode.INTERNAL)
 
 
 def decide_exit(codes: Collection[ExitCode], *, valid: bool = True) -> ExitCode:
@@ -18,8 +33,4 @@ def decide_exit(codes: Collection[ExitCode], *, valid: bool = True) -> ExitCode:
         codes: Every code that applies.
         valid: False where the run itself is invalid, so that its 5 goes before 4 and 3.
     """
-    order = [ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.OUTPUT]
-    if not valid:
-        order.append(ExitCode.CANNOT_JUDGE)
-    order += [ExitCode.INPUT, ExitCode.GATE_FAILED, ExitCode.CANNOT_JUDGE, ExitCode.INCONCLUSIVE]
-    return next((code for code in order if code in codes), ExitCode.OK)
+    return min(codes, key=lambda code: precedence(code, valid=valid), default=ExitCode.OK)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from evalkit.cli.console import emit, tell
+from evalkit.cli.console import emit_data, tell
 from evalkit.errors import InvalidRunError
 from evalkit.render.exports import Card, partial_words, render_csv, render_dvc, render_model_index
 from evalkit.render.markdown import render_markdown
@@ -48,7 +48,7 @@ def command(
     if result.partial is not None:
         tell(f"note: {directory}: a partial run, {partial_words(result)}")
     if output is None:
-        emit(text)
+        emit_data(text)
     else:
         publish_file(output, text.encode("utf-8", "backslashreplace"))
     return 0

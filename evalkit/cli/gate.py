@@ -9,10 +9,11 @@ from typing import Literal
 import click
 
 from evalkit.baselines import NO_BASELINE, read_baseline
-from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, problem_of, with_ci
-from evalkit.cli.console import complain
+from evalkit.cli.ci import Ended, judged_run, name_run, problem_of, with_ci
+from evalkit.cli.console import complain, tell
 from evalkit.cli.flags import with_verdict
 from evalkit.cli.judging import Judgement, announce, code_of, judged, rendered
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.models import check_patterns, is_index
 from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
 from evalkit.cli.tally import Tally
@@ -116,14 +117,26 @@ def command(
 
 
 def _several(directories: Sequence[Path], asked: _Asked, *, as_json: bool) -> Ended:
-    """Judge one run after another, whatever becomes of each; an index that lies beside them is no run."""
-    folders = [path for path in directories if not is_index(path)]
+    """Judge one run after another, whatever becomes of each; files that lie beside them are no runs."""
+    folders = [path for path in directories if not _is_file(path)]
+    for path in directories:
+        if path not in folders and not is_index(path):
+            tell(f"{path}: is a file, and no run: not judged")
+    if not folders:
+        raise SpecificationError("DIRECTORY: none of them is a folder", hint="Name folders of runs")
     if len({path.resolve() for path in folders}) < len(folders):
         raise SpecificationError("DIRECTORY: one of the folders is named twice")
     plain = [path.resolve().name for path in folders]
     names = plain if len(set(plain)) == len(plain) else [str(path) for path in folders]
     runs = [_one_of_several(folder, name, asked) for folder, name in zip(folders, names, strict=True)]
     return Tally(runs, folders).ended(as_json=as_json)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _one_of_several(directory: Path, name: str, asked: _Asked) -> JudgedRun:

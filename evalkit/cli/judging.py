@@ -107,9 +107,15 @@ def announce(
 
 def code_of(result: EvalResult, judgement: Judgement) -> ExitCode:
     """Return the exit code of a judged run."""
-    codes = exit_codes(judgement.verdict)
+    codes = {document_code(result, judgement.verdict)}
     if judgement.error is not None:
         codes.add(judgement.error.exit_code)
+    return decide_exit(codes, valid=result.valid)
+
+
+def document_code(result: EvalResult, verdict: Verdict | None) -> ExitCode:
+    """Return the exit code that follows from documents alone."""
+    codes = set() if verdict is None else exit_codes(verdict)
     if not result.valid:
         codes.add(ExitCode.CANNOT_JUDGE)
     return decide_exit(codes, valid=result.valid)

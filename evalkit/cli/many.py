@@ -14,11 +14,14 @@ import click
 from click.core import ParameterSource
 
 from evalkit.cli.children import Child, interpreter, run_child
-from evalkit.cli.ci import CiOptions, Ended, gates_at, path_in_job, problem_of, seconds_of
+from evalkit.cli.ci import Ended, gates_at, path_in_job, problem_of, seconds_of
 from evalkit.cli.console import complain, tell
+from evalkit.cli.exits import decide_exit
 from evalkit.cli.flags import FLAGS, SCORED
+from evalkit.cli.judging import document_code
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.models import INDEX, Model, check_output, read_models
-from evalkit.cli.tally import Tally, tell_stopped
+from evalkit.cli.tally import SLUGS, Tally
 from evalkit.display import visible
 from evalkit.errors import EvalkitError, ExitCode, OutputError, SpecificationError
 from evalkit.render.cases import said
@@ -36,6 +39,8 @@ _OURS = ("--output", "--verbose", "--json", "--no-ci", "--junit", "--openmetrics
 _SCORE = ("--set", "--min", "--allow-same-model", "--strict", "--quiet", "--debug")
 _NEEDLESS = ("--resume", "--force", "--trust-checkpoint")
 _JUDGED = (ExitCode.OK, ExitCode.GATE_FAILED, ExitCode.INCONCLUSIVE)
+# What can be read in documents.
+_BY_VERDICT = (*_JUDGED, ExitCode.CANNOT_JUDGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +84,11 @@ def run_many(
             if not quiet:
                 tell(f"{len(runs) + 1} of {len(models)}: {visible(model.name)}")
             runs.append(_evaluated(model, folder, flags=flags, verbose=verbose))
-    except BaseException:
+    except BaseException as stop:  # noqa: BLE001 - it is raised again when CI was told
         done = len(runs)
-        runs += [_not_run(model) for model in models[done:]]
-        stopped = Tally(runs, folders)
-        tell_stopped(stopped, done=done)
+        stopped = Tally([*runs, *map(_not_run, models[done:])], folders)
         _indexed(stopped, output / INDEX)
-        raise
+        return stopped.stopped(stop, done=done, as_json=ci.as_json)
     tally = Tally(runs, folders)
     code = _indexed(tally, output / INDEX)
     if not quiet and code is ExitCode.OK:
@@ -173,16 +176,35 @@ def _read_back(model: Model, folder: Path, child: Child, *, written: bool) -> Ju
     except (EvalkitError, OSError) as error:
         return JudgedRun(model.name, int(ExitCode.INTERNAL), problem=f"error[internal]: {error}")
     source = None if model.loaded is None else model.loaded.source
+    code, problem = _settled(child, result, verdict)
     return JudgedRun(
         model.name,
-        int(child.code),
+        int(code),
         result,
         verdict,
-        child.problem,
+        problem,
         path_in_job(folder / "report.html"),
         {} if source is None or verdict is None else gates_at(source, len(verdict.checks)),
         seconds_of(result),
     )
+
+
+def _settled(child: Child, result: EvalResult, verdict: Verdict | None) -> tuple[ExitCode, str | None]:
+    """Return exit code and problem of a child; its documents count where it ended as they do not say.
+
+    A model's own code may end the process with any code, and print any line: one that looks like an error is
+    none where the documents say everything. What they cannot say stays where it is worse.
+    """
+    told = document_code(result, verdict)
+    if child.code == told:
+        return told, None if result.valid else child.problem
+    code = decide_exit({child.code, told}, valid=result.valid)
+    if child.code in _BY_VERDICT:
+        code = told or child.code
+    elif code == child.code:
+        return code, child.problem
+    slug = "invalid-run" if code == told and not result.valid else SLUGS[code]
+    return code, f"error[{slug}]: the process ended with exit code {child.code}, its documents say {told}"
 
 
 def _documents(folder: Path) -> tuple[EvalResult, Verdict | None]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
+from evalkit.cli.ci import Ended, judged_run, name_run, with_ci
 from evalkit.cli.flags import with_verdict
 from evalkit.cli.judging import announce
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.publishing import Concluded, flipped_ids, measured, publish_evaluation
 from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
 from evalkit.concluding import conclude

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.cli.console import tell
+from evalkit.cli.kinds import is_for_ci
 from evalkit.display import visible
 from evalkit.errors import OutputError, SpecificationError, os_reason
 from evalkit.files import TEMPORARY
@@ -17,6 +18,8 @@ from evalkit.spec import Loaded, Override, extended_file, load_specification
 INDEX = "index.html"
 _MAX_NAME = 100
 _PLAIN = re.compile(r"[\w-][\w.-]*")
+# Windows opens these devices whatever follows a dot.
+_DEVICE = re.compile(r"con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]")
 _PATTERN = re.compile(r"[*?\[]")
 _OURS = b"<title>evalkit: "
 
@@ -92,9 +95,10 @@ def _name(path: Path, loaded: Loaded) -> str:
 
 def is_plain(name: str) -> bool:
     """Return whether a name can be a folder's, whatever the system."""
-    return (
-        _PLAIN.fullmatch(name) is not None and len(name) <= _MAX_NAME and name.casefold().rstrip(".") != INDEX
-    )
+    if _PLAIN.fullmatch(name) is None or len(name) > _MAX_NAME or name.endswith("."):
+        return False
+    folded = name.casefold()
+    return folded != INDEX and _DEVICE.fullmatch(folded.partition(".")[0]) is None
 
 
 def _is_shared(model: Model, shared: set[Path]) -> bool:
@@ -131,7 +135,7 @@ def _check_folder(path: Path, beside: set[Path]) -> None:
     if not path.is_dir():
         raise OutputError(f"{path}: is not a folder")
     if is_run(path):
-        hint = "Several models get a folder each below -o: name another one"
+        hint = "Several models get a folder each below -o: remove this one, or name another"
         raise OutputError(f"{path}: is a run itself", hint=hint)
     for entry in _others(path, beside):
         if not entry.is_dir():
@@ -141,9 +145,10 @@ def _check_folder(path: Path, beside: set[Path]) -> None:
 
 
 def _others(path: Path, beside: set[Path]) -> Iterator[Path]:
-    """Yield what is neither our index, nor half written, nor a file that the command is to write."""
+    """Yield what is no index or file for CI of ours, not half written, and not written by the command."""
     for entry in sorted(path.iterdir()):
-        if not (entry.name.startswith(TEMPORARY) or is_index(entry) or entry.resolve() in beside):
+        ours = is_index(entry) or is_for_ci(entry) or entry.name.startswith(TEMPORARY)
+        if not ours and entry.resolve() not in beside:
             yield entry
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from evalkit.cli.ci import CiOptions, Ended, name_run, with_ci
+from evalkit.cli.ci import Ended, name_run, with_ci
 from evalkit.cli.console import check_current_folder
 from evalkit.cli.evaluating import WHOLE, Call, evaluate
 from evalkit.cli.flags import (
@@ -18,6 +18,7 @@ from evalkit.cli.flags import (
     with_verdict,
     write_specification,
 )
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.many import run_many
 from evalkit.cli.models import check_patterns
 from evalkit.cli.ranks import check_single, check_whole, place_here

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.ci import CiOptions, Ended, judged_run, name_run, with_ci
+from evalkit.cli.ci import Ended, judged_run, name_run, with_ci
 from evalkit.cli.console import check_current_folder, progress_bar, tell
 from evalkit.cli.flags import (
     SCORED,
@@ -22,6 +22,7 @@ from evalkit.cli.flags import (
     write_specification,
 )
 from evalkit.cli.judging import announce
+from evalkit.cli.kinds import CiOptions
 from evalkit.cli.publishing import flipped_ids, publish_evaluation
 from evalkit.cli.stored import named_baseline
 from evalkit.display import visible
@@ -34,8 +35,6 @@ from evalkit.rundir import LEDGER, RunDirectory, open_run_directory
 from evalkit.scoring import OpenedTable, OwnRun, Scored, open_scores, own_run, score_table
 from evalkit.spec import PREDICTIONS, Loaded, Override, load_specification
 from evalkit.verdict import Verdict
-
-_COUNTS = ("count", "n", "count_star()")
 
 
 @click.command("score")
@@ -184,7 +183,5 @@ def _columns(opened: OpenedTable) -> str:
 
 def _unused(opened: OpenedTable) -> str:
     """Point at a column that may say how many samples a row stands for."""
-    known = [name for name in _COUNTS if name in opened.table.names and name not in opened.columns.all]
-    if opened.columns.count is not None or not known:
-        return ""
-    return f"; {known[0]} is not used: --count {known[0]}, if rows stand for many samples"
+    name = opened.unused_count
+    return "" if name is None else f"; {name} is not used: --count {name}, if rows stand for many samples"

@@ -7,11 +7,19 @@ from typing import Any
 
 from evalkit.cli.ci import Ended
 from evalkit.cli.console import emit, emit_json, tell
-from evalkit.cli.exits import decide_exit
+from evalkit.cli.exits import decide_exit, stop_code
 from evalkit.cli.judging import summary_of
 from evalkit.display import visible
 from evalkit.errors import EvalkitError, ExitCode, listed
-from evalkit.render.cases import WORDS, Account, accounts, accuracy_text, worst_state
+from evalkit.render.cases import (
+    WORDS,
+    Account,
+    accounts,
+    accuracy_text,
+    is_invalid,
+    problem_slug,
+    worst_state,
+)
 from evalkit.render.html import render_page
 from evalkit.render.index import Run, index_view
 from evalkit.render.judged_run import JudgedRun
@@ -20,7 +28,7 @@ from evalkit.render.text import table
 from evalkit.rundir import publish_file
 
 _HEADER = ("", "model", "right", "gates", "exit", "report")
-_SLUGS = {
+SLUGS = {
     ExitCode.INTERNAL: "internal",
     ExitCode.USAGE: "specification",
     ExitCode.GATE_FAILED: "gate-failed",
@@ -58,7 +66,7 @@ class Tally:
     def exit_code(self) -> ExitCode:
         """The first that applies, of all models."""
         codes = {*(ExitCode(run.exit_code) for run in self.runs), *self.further}
-        return decide_exit(codes, valid=not any(map(_is_invalid, self.runs)))
+        return decide_exit(codes, valid=not any(map(is_invalid, self.runs)))
 
     def ended(self, *, as_json: bool) -> Ended:
         """Print a row a model, or one document with all of them, and say how the command ends."""
@@ -67,6 +75,15 @@ class Tally:
         else:
             emit(self.text())
         return Ended(self.exit_code, self.runs, self._error())
+
+    def stopped(self, stop: BaseException, *, done: int, as_json: bool) -> Ended:
+        """Say on the way out of a stopped command what was done."""
+        tell(f"stopped after {done} of {len(self.runs)} models")
+        if as_json:
+            emit_json({**self._document(), "exit_code": stop_code(stop)})
+        elif done:
+            tell(Tally(self.runs[:done], self.folders[:done]).text().rstrip())
+        return Ended(self.exit_code, self.runs, stop=stop)
 
     def text(self) -> str:
         """Return a row a model, and how many of them are in trouble."""
@@ -97,23 +114,12 @@ class Tally:
         deciding = [run for run in self.runs if run.exit_code == code]
         if code is ExitCode.OK or not deciding:
             return None
-        invalid = [run for run in deciding if _is_invalid(run)]
+        invalid = [run for run in deciding if is_invalid(run)]
         first, *_ = deciding = invalid or deciding
-        slug = _SLUGS[code] if first.problem is None else _slug(first.problem)
+        slug = SLUGS[code] if first.problem is None else problem_slug(first.problem)
         names = listed(visible(run.name) for run in deciding)
         message = f"{len(deciding)} of {len(self.runs)} models: {names}"
         return ModelsError(message, hint="The table says more", slug=slug, exit_code=code)
-
-
-def _slug(problem: str) -> str:
-    return problem.partition("[")[2].partition("]")[0]
-
-
-def _is_invalid(run: JudgedRun) -> bool:
-    """Return whether a run has no numbers; where it left no documents its last words say so."""
-    if run.result is not None:
-        return not run.result.valid
-    return run.problem is not None and _slug(run.problem) == "invalid-run"
 
 
 def _row(account: Account) -> tuple[str, ...]:
@@ -140,10 +146,3 @@ def _on_page(placed: tuple[Account, Path], base: Path) -> Run:
     if account.state == "error" or run.result is None:
         return Run(name, None, problem=run.problem or WORDS["error"], word=WORDS["error"])
     return Run(name, run.result, run.verdict)
-
-
-def tell_stopped(tally: Tally, *, done: int) -> None:
-    """Say on the way out of a stopped command what was done."""
-    tell(f"stopped after {done} of {len(tally.runs)} models")
-    if done:
-        tell(Tally(tally.runs[:done], tally.folders[:done]).text().rstrip())

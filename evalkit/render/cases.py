@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from evalkit.display import MAX_TEXT, numbered, show, tell_apart, visible
+from evalkit.errors import ExitCode, precedence
 from evalkit.render.heading import STATE_WORDS, heading, notices, state_of
 from evalkit.render.judged_run import JudgedRun
 from evalkit.render.numbers import digits_of
@@ -17,7 +18,7 @@ from evalkit.verdict import Check, Member, Outcome, Verdict
 State = Literal["passed", "failed", "error", "skipped"]
 MAX_MEMBERS = 20
 WORDS = {**STATE_WORDS, "error": "ended with an error"}
-# The worst first.
+# The worst first, of those with one exit code.
 _TROUBLE = ("error", "invalid", "failed", "cannot_judge", "inconclusive", "passed", "none")
 _STATES: dict[Outcome, State] = {
     "passed": "passed",
@@ -87,9 +88,26 @@ def accounts(runs: Sequence[JudgedRun]) -> tuple[Account, ...]:
 
 
 def worst_state(found: Sequence[Account]) -> str:
-    """Return the state that decides; none where there is no run."""
-    states = {account.state for account in found}
-    return next((state for state in _TROUBLE if state in states), "none")
+    """Return the state of the run that decides the exit code; none where there is no run."""
+    first = min(found, key=_trouble, default=None)
+    return "none" if first is None else first.state
+
+
+def _trouble(account: Account) -> tuple[float, int]:
+    code = ExitCode(account.run.exit_code)
+    return precedence(code, valid=not is_invalid(account.run)), _TROUBLE.index(account.state)
+
+
+def is_invalid(run: JudgedRun) -> bool:
+    """Return whether a run has no numbers; where it left no documents its last words say so."""
+    if run.result is not None:
+        return not run.result.valid
+    return run.problem is not None and problem_slug(run.problem) == "invalid-run"
+
+
+def problem_slug(problem: str) -> str:
+    """Return the slug of ``error[slug]: ...``."""
+    return problem.partition("[")[2].partition("]")[0]
 
 
 def said(text: str) -> str:

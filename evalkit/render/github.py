@@ -3,7 +3,8 @@
 A step shows ten annotations of a kind, and a summary above 1 MiB is lost as a whole: hence the limits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from evalkit.render.cases import WORDS, Account, Case, accounts, accuracy_of, said, worst_state
 from evalkit.render.judged_run import JudgedRun
@@ -14,10 +15,12 @@ MAX_SUMMARY = 256 * 1024
 
 
 def annotations(runs: Sequence[JudgedRun]) -> list[str]:
-    """Return workflow commands, a line each: what failed or could not be decided, then what is doubtful."""
+    """Return workflow commands, a line each: what failed or cannot be judged, then what is doubtful.
+
+    Of several runs each has a turn before one has a second, so that none hides the others.
+    """
     found = accounts(runs)
-    errors = [line for account in found for line in _errors(account)]
-    warnings = [line for account in found for line in _warnings(account)]
+    errors, warnings = (_by_turns(map(lines, found)) for lines in (_errors, _warnings))
     return [*_few("error", errors), *_few("warning", warnings)]
 
 
@@ -40,6 +43,7 @@ def outputs(runs: Sequence[JudgedRun], exit_code: int, *, delimiter: str) -> str
         "exit-code": str(exit_code),
         "gates-failed": str(sum(account.gates("failed") for account in found)),
         "gates-undecided": str(sum(account.gates("cannot_judge", "inconclusive") for account in found)),
+        "warnings-failed": str(sum(_warned(run) for run in runs)),
         "report": "\n".join(run.report for run in runs if run.report is not None),
     }
     accuracy = accuracy_of(runs[0].result) if len(runs) == 1 else None
@@ -48,20 +52,30 @@ def outputs(runs: Sequence[JudgedRun], exit_code: int, *, delimiter: str) -> str
     return "".join(f"{key}<<{delimiter}\n{value}\n{delimiter}\n" for key, value in values.items())
 
 
+def _warned(run: JudgedRun) -> int:
+    """Return how many warnings count as failures."""
+    return len(run.verdict.warnings) if run.verdict is not None and run.verdict.warned else 0
+
+
 def _errors(account: Account) -> Iterator[str]:
     for case in account.cases:
-        if case.state in ("failed", "error"):
+        if case.state in ("failed", "error") and case.outcome != "inconclusive":
             yield _of_case(account, case, "error")
 
 
 def _warnings(account: Account) -> Iterator[str]:
     verdict = account.run.verdict
     for case in account.cases:
-        if case.advisory and case.outcome != "passed":
+        if case.outcome == "inconclusive" or (case.advisory and case.outcome != "passed"):
             yield _of_case(account, case, "warning")
     if verdict is not None and not verdict.warned:
         for text in verdict.warnings:
             yield _command("warning", f"evalkit {account.name}: warning", said(text))
+
+
+def _by_turns(lines: Iterable[Iterable[str]]) -> list[str]:
+    """Return the first line of each run, then the second of each, and so on."""
+    return [line for turn in zip_longest(*lines) for line in turn if line is not None]
 
 
 def _of_case(account: Account, case: Case, level: str) -> str:

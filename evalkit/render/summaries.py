@@ -50,13 +50,18 @@ def _row(account: Account) -> tuple[str, ...]:
 
 
 def gates_text(account: Account) -> str:
-    """Say how many checks passed, failed, or could not be decided."""
+    """Say how many checks passed, failed or could not be decided, and how many warnings count as failures."""
     counts = {
         "passed": account.gates("passed"),
         "failed": account.gates("failed"),
         "undecided": account.gates("cannot_judge", "inconclusive"),
     }
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "none"
+    told = [f"{count} {word}" for word, count in counts.items() if count]
+    verdict = account.run.verdict
+    if verdict is not None and verdict.warned:
+        n = len(verdict.warnings)
+        told.append(f"{n} warning{'s' if n > 1 else ''} (--strict)")
+    return ", ".join(told) or "none"
 
 
 def _sections(account: Account) -> Iterator[str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from evalkit import files
-from evalkit.errors import OutputError, os_reason
+from evalkit.errors import OutputError, listed, os_reason
 from evalkit.rundir.lock import LOCK, locked
 from evalkit.rundir.names import BLESSING, is_run, temporaries
 from evalkit.rundir.publishing import BEFORE, publish, restore
@@ -86,11 +86,10 @@ def is_blessed(path: Path) -> bool:
 def publish_file(path: Path, content: bytes) -> None:
     """Replace one file as a whole or not at all; a link is followed, a device or pipe is written to."""
     try:
-        path = path.resolve()
-        if path.exists() and not path.is_file():
+        if path.exists() and not path.is_file():  # before it is resolved: a pipe's real name is none
             path.write_bytes(content)
             return
-        files.replace_file(path, content)
+        files.replace_file(path.resolve(), content)
     except OSError as error:
         raise _output_error(path, error) from error
 
@@ -105,6 +104,10 @@ def check_replaceable(path: Path, *, blessed: bool = False) -> None:
         raise OutputError(f"{path}: is a blessed baseline", hint="Only evalkit bless replaces it")
     entries = list(path.iterdir())
     if entries and not temporaries(path) and not is_run(path):
+        runs = sorted(entry.name for entry in entries if entry.is_dir() and is_run(entry))
+        if runs:
+            hint = f"One run is the folder itself: say -o {path / 'NAME'}, remove this one, or name another"
+            raise OutputError(f"{path}: holds runs of several models ({listed(runs, limit=3)})", hint=hint)
         raise OutputError(
             f"{path}: holds files that are not evalkit's ({entries[0].name})",
             hint="Name a new or empty folder",

@@ -12,6 +12,7 @@ from evalkit.spec import Loaded
 from evalkit.tables import Table
 
 LABEL, PREDICTION, ID, MATRIX = "y_true", "y_pred", "sample_id", "y_score_*"
+_SEPARATORS = (";", "\t", "|", ",")
 _OWN = frozenset(("index", ID, LABEL, PREDICTION, "logloss", "brier", "true_rank"))
 
 
@@ -169,12 +170,24 @@ def _parts(pattern: str, names: Sequence[str], loaded: Loaded, *, key: str) -> d
     return found
 
 
+def _way_out(missing: str, names: Sequence[str]) -> str | None:
+    """Say what a column is missing for: it is a matrix, or other characters part the cells."""
+    if f"{missing}_0" in names:
+        return f"A matrix is a column a class: say {missing}_*"
+    for separator in _SEPARATORS:
+        cells = (cell.strip(' "') for name in names for cell in name.split(separator))
+        if missing in cells:
+            return f"The separator seems to be {separator!r}: expected commas in .csv, tabs in .tsv"
+    return None
+
+
 def _check(columns: Columns, names: Sequence[str], loaded: Loaded, path: Path) -> None:
     _check_roles(columns, loaded)
     missing = [name for name in columns.all if name not in names]
     if missing:
         near = nearest(missing[0], names)
-        raise DataError(f"{path}: has no column {missing[0]!r}{near}; it has: {listed(names)}")
+        text = f"{path}: has no column {missing[0]!r}{near}; it has: {listed(names)}"
+        raise DataError(text, hint=_way_out(missing[0], names))
     odd = [name for name in columns.attributes if reserved(name)]
     if odd and not columns.own:
         raise loaded.source.error(

@@ -6,7 +6,7 @@ from typing import Any
 from evalkit.assemble import Question, assemble
 from evalkit.findings import Findings
 from evalkit.integrity import IntegrityLog
-from evalkit.result import EvalResult
+from evalkit.result import EvalResult, Status
 
 NOT_RUN = "evalkit did not run the model"
 
@@ -20,7 +20,7 @@ def document(
     data: dict[str, Any],
     provenance: dict[str, Any],
     scores: str | None = None,
-    checked: Mapping[str, str] | None = None,
+    checked: Mapping[str, tuple[Status, str]] | None = None,
 ) -> EvalResult:
     """Build the document; checks of a model are marked as not run.
 
@@ -32,12 +32,11 @@ def document(
         data: Facts; ``n_samples`` among them.
         provenance: Facts about machine and command.
         scores: The digest of bins beside the per-sample table; None for none.
-        checked: What was looked at on the way and held, by check.
+        checked: What was looked at on the way, by check.
     """
     integrity = IntegrityLog(NOT_RUN)
     integrity.record("seen_once", "ok", "the counts sum to n")
-    for check, detail in (checked or {}).items():
-        integrity.record(check, "ok", detail)
+    integrity.join(checked or {})
     return assemble(
         question,
         found,

@@ -13,12 +13,14 @@ from evalkit.deciding import decision_of, memory_of
 from evalkit.errors import DataError
 from evalkit.findings import Asked
 from evalkit.scoring.columns import Columns, find_columns
-from evalkit.scoring.labels import MAX_CLASSES, is_list, names_found
+from evalkit.scoring.labels import MAX_CLASSES, check_present, is_list, names_found
 from evalkit.scoring.own import OwnRun
 from evalkit.spec import Loaded
 from evalkit.tables import Table, open_table
 
 DATA = "data"
+# What columns of counts are called, by people and by SQL engines.
+_COUNTS = ("count", "n", "count_star()", "count(*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,18 @@ class OpenedTable:
             scored=scored,
             error=self.loaded.source.error,
         )
+
+    @property
+    def unused_count(self) -> str | None:
+        """A column that may say how many samples a row stands for, where nobody says what it is.
+
+        Rows that have ids are samples, whatever else they have.
+        """
+        columns = self.columns
+        if columns.own or columns.count is not None or columns.id is not None:
+            return None
+        unused = [name for name in self.table.names if name not in columns.all]
+        return next((name for name in unused if name.casefold() in _COUNTS), None)
 
     @property
     def numbers(self) -> list[str]:
@@ -188,10 +202,11 @@ def _stated(loaded: Loaded, table: Table, columns: Columns) -> Sequence[str] | N
 
 def _labels(table: Table, columns: Columns) -> Iterator[tuple[str, pa.Array]]:
     wanted = (*columns.label, *columns.prediction)
-    empty = True
+    n_rows = 0
     for batch in table.batches(wanted):
-        empty = empty and not batch.num_rows
         for name, column in zip(wanted, batch.columns, strict=True):
+            check_present(column, name, n_rows)
             yield name, column.flatten() if is_list(column.type) else column
-    if empty:
+        n_rows += batch.num_rows
+    if not n_rows:
         raise DataError(f"{table.path}: holds no rows")

@@ -34,6 +34,7 @@ class Rows:
         count: How many samples each row stands for, int64, or None.
         attributes: Columns to keep.
         written: Rows of evalkit's own table, which are taken over as they are.
+        n_contradictions: Predictions that are not what their scores decide.
     """
 
     start: int
@@ -45,6 +46,7 @@ class Rows:
     count: NDArray[np.int64] | None
     attributes: Mapping[str, pa.Array]
     written: pa.Table | None = None
+    n_contradictions: int = 0
 
     def __len__(self) -> int:
         return len(self.y_true)
@@ -92,9 +94,11 @@ class RowReader:
         columns = self._columns
         y_true = self._classes(batch, columns.label, start)
         outputs = self._outputs(batch, start) if columns.scores else None
-        n_ties = 0
+        n_ties = n_contradictions = 0
         if columns.prediction:
             y_pred = self._classes(batch, columns.prediction, start)
+            if outputs is not None:
+                n_contradictions = self._decision.contradictions(outputs, y_pred)
         else:
             assert outputs is not None
             y_pred, n_ties = self._decision.decide(outputs)
@@ -107,6 +111,7 @@ class RowReader:
             None if columns.id is None else ids_of(batch.column(columns.id), columns.id, start),
             None if columns.count is None else _counts(batch.column(columns.count), columns.count, start),
             {name: self._attribute(batch.column(name), name, start) for name in columns.attributes},
+            n_contradictions=n_contradictions,
         )
 
     def _classes(self, batch: pa.RecordBatch, names: Sequence[str], start: int) -> NDArray[Any]:

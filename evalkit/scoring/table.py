@@ -20,6 +20,7 @@ from evalkit.errors import DataError, DocumentError
 from evalkit.findings import Findings, find
 from evalkit.ledger import ROW_GROUP, LedgerWriter, PredictionBatch, arrow_table, open_ledger, slim_columns
 from evalkit.result import EvalResult
+from evalkit.scoring.checked import checked
 from evalkit.scoring.columns import ID
 from evalkit.scoring.counted import CountedRows
 from evalkit.scoring.document import document
@@ -91,7 +92,7 @@ class _Samples:
         self._id = None if opened.positional else ID if opened.columns.own else opened.columns.id
         checked = self._id is not None and opened.loaded.spec.data.ids == "check"
         self._duplicates = Duplicates(folder) if checked else None
-        self._n_rows = self._n_ties = 0
+        self._n_rows = self._n_ties = self._n_contradictions = 0
 
     def score(self, ledger: Path, provenance: dict[str, Any], progress: Progress) -> Scored:
         opened = self._opened
@@ -114,6 +115,7 @@ class _Samples:
         self._digest.add(rows.y_true, codes)
         self._n_rows += len(rows)
         self._n_ties += rows.n_ties
+        self._n_contradictions += rows.n_contradictions
 
     def _write(self, rows: Rows, writer: LedgerWriter) -> None:
         if rows.written is not None:
@@ -146,7 +148,10 @@ class _Samples:
         ids = "positional" if self._id is None else "explicit"
         ids = "trusted" if self._id is not None and self._duplicates is None else ids
         data = {"ids": ids, "n_ties": self._n_ties}
-        result = _document(opened, found, digest, data, self._n_rows, provenance, scores=self._bins.digest())
+        result = _document(
+            opened, found, digest, data, self._n_rows, provenance,
+            scores=self._bins.digest(), n_contradictions=self._n_contradictions,
+        )  # fmt: skip
         matrix = None if task == "multilabel" else counts.matrix
         return Scored(result, ledger, self._bins, matrix)
 
@@ -214,6 +219,7 @@ def _document(
     provenance: dict[str, Any],
     *,
     scores: str | None = None,
+    n_contradictions: int = 0,
 ) -> EvalResult:
     columns = opened.columns
     facts = {
@@ -230,15 +236,10 @@ def _document(
     question = Question(
         opened.loaded.spec.name, opened.asked(scored=opened.scored), classes_assumed=opened.assumed
     )
-    checked = {"data_unchanged": "the table's size and time are the same before and after"}
-    if opened.scored:
-        checked["finite_outputs"] = "no score is NaN or infinite"
-    if opened.scored and opened.decision.output == "probabilities":
-        checked["probabilities"] = "probabilities lie in [0, 1]"
     spec = opened.loaded.document()
     return document(
         question, found, digest=digest, spec=spec, data=facts, provenance=provenance, scores=scores,
-        checked=checked,
+        checked=checked(opened, n_samples=n_samples, n_contradictions=n_contradictions),
     )  # fmt: skip
 
 

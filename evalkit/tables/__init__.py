@@ -11,6 +11,7 @@ from evalkit.tables.table import ROWS, Table
 __all__ = ["ROWS", "Table", "open_table"]
 
 _CSV = (".csv", ".tsv")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def open_table(path: Path) -> Table:
@@ -32,4 +33,6 @@ def open_table(path: Path) -> Table:
         return NpzFile.of(path)
     if suffix in SUFFIXES:
         return ParquetFiles.of_file(path)
+    if suffix in _PACKED:
+        raise DataError(f"{path}: is packed", hint="Unpack it first, to a .csv, .tsv, .parquet or .npz")
     raise DataError(f"{path}: cannot tell what this is", hint="Name it .csv, .tsv, .parquet or .npz")

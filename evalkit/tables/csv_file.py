@@ -1,5 +1,6 @@
 """A CSV: every cell is text until somebody says what it means, and only an empty one is missing."""
 
+import codecs
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ _BLOCK = 1 << 23
 _SHOWN = 5
 # A cell of more lines is taken for a quote that nobody closed: it would hide as many rows.
 _MAX_LINES = 20
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _QUOTE, _LINE = 0x22, 0x0A
 
 
@@ -34,6 +36,9 @@ class CsvFile:
     def of(cls, path: Path, *, delimiter: str) -> "CsvFile":
         """Read the header."""
         with reading(path), path.open("rb") as file:  # quotes are looked at when the rows are read
+            if file.read(2) in _UTF_16:
+                raise DataError(f"{path}: is UTF-16 text, expected UTF-8", hint="Write it as UTF-8")
+            file.seek(0)
             found = csv.open_csv(file, parse_options=_parsing(delimiter, [])).schema.names
         return cls(path, check_names(path, found), delimiter)
 
