@@ -97,6 +97,7 @@ def _run_all(runs: Sequence[Run], progress: Progress) -> None:
             ),
             dtype=first.dtype,
             ahead=setup.reads_ahead,
+            pin=setup.device.type == "cuda",
         )
         progress(n_done, len(share.samples), first.spent)
         # Closed here and now: the error that makes a run invalid would keep the workers as long as itself.

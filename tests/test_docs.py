@@ -13,8 +13,9 @@ import pytest
 from conftest import ROOT
 
 from evalkit import errors
-from evalkit.catalogue import EXCEPTIONS, METRICS
+from evalkit.catalogue import METRICS
 from evalkit.cli import COMMANDS, main
+from evalkit.reasons import EXCEPTIONS
 from evalkit.spec import load_specification
 
 README = (ROOT / "README.md").read_text()

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
 import evalkit
-from evalkit.catalogue import EXCEPTIONS, METRICS
+from evalkit.catalogue import METRICS
+from evalkit.reasons import EXCEPTIONS
 
 
 def test_the_table_speaks_of_metrics():

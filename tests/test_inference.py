@@ -410,6 +410,17 @@ def test_feeding_gives_the_batches_as_they_are(ahead):
         assert one.cast == "float64 -> float32"
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_a_gpu_fetches_is_pinned(ahead, monkeypatch):
+    """Every input of every batch, before the model is fed it."""
+    copied = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda value: copied.append(len(value)) or value.clone())
+    batches = (Batch(np.arange(2), {"a": torch.ones(2, 3), "b": torch.ones(2)}, np.zeros(2)) for _ in "xy")
+    fed = list(feed(batches, dtype=torch.float64, ahead=ahead, pin=True))
+    assert copied == [2, 2, 2, 2]
+    assert [one.inputs["a"].dtype for one in fed] == [torch.float64] * 2
+
+
 def test_feeding_ahead_ends_with_its_reader():
     """Whoever stops reading ends the thread, and what it reads from is closed."""
     closed = []

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "evalkit"
 # From the ground up; a room imports rooms of lower lines only.
 FLOORS = (
     {"errors", "files", "reads", "codes"},
-    {"classes", "catalogue", "display", "sniff"},
+    {"classes", "catalogue", "display", "reasons", "sniff"},
     {"scores", "digests", "labels"},
     {"counts"},
     {"metrics"},

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from evalkit.catalogue import METRICS, OF_RUN, UNDEFINED_TEXTS, is_of_facts, is_of_flips
+from evalkit.catalogue import METRICS, OF_RUN, is_of_facts, is_of_flips
 from evalkit.compare import Pair
 from evalkit.count_rows import count_rows, margins_of, members_of
 from evalkit.errors import listed
+from evalkit.reasons import UNDEFINED_TEXTS
 from evalkit.result import COUNTED, EvalResult
 from evalkit.rows import MetricRow, RowKey, row_key
 

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from evalkit.catalogue import NO_INTERVAL_TEXTS, is_of_flips
+from evalkit.catalogue import is_of_flips
 from evalkit.compare.gap import Gap
 from evalkit.display import show, tell_apart
 from evalkit.gates.case import Case, unknown_baseline
 from evalkit.gates.plan import PlannedGate
 from evalkit.gates.power import power_of
+from evalkit.reasons import NO_INTERVAL_TEXTS
 from evalkit.rows import MIN_SUPPORT, MetricRow, RowKey, describe
 from evalkit.rules import judge_drop, judge_limit
 from evalkit.uncertainty.power import Design

@@ -1,9 +1,10 @@
 """Feeds a model: batches in its own type with their codes, made while it works on the ones before."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from evalkit.checkpoints.data import dtype_name
 from evalkit.datasets import Batch, Inputs
 from evalkit.digests import input_codes
-from evalkit.inference.batches import moved, tensors_of
+from evalkit.inference.batches import moved, pinned, tensors_of
 from evalkit.inference.prints import host_arrays
 
 _HOST = torch.device("cpu")
@@ -55,11 +56,15 @@ class Fed:
         return None
 
 
+Make = Callable[[list[Batch]], list[Fed]]
+
+
 def feed(
     batches: Generator[Batch, None, None],
     *,
     dtype: torch.dtype | None,
     ahead: bool,
+    pin: bool = False,
 ) -> Generator[Fed, None, None]:
     """Yield batches in order, ready to be fed; close the generator to end what reads them.
 
@@ -68,13 +73,15 @@ def feed(
         dtype: The model's floating type.
         ahead: Read and prepare in a thread, some batches ahead: not for code of the user's, which may draw
             from a generator that the model draws from, too.
+        pin: Put inputs where a GPU fetches them while it computes.
     """
+    make = partial(_fed, dtype=dtype, pin=pin)
     if not ahead:
         with closing(batches):
             for batch in batches:
-                yield Fed.of(batch, dtype)
+                yield from make([batch])
         return
-    groups = _groups(batches, dtype)
+    groups = _groups(batches, make)
     pool = ThreadPoolExecutor(1, "evalkit-feed")
     try:
         pending = pool.submit(_next, groups)
@@ -92,24 +99,24 @@ def _next(groups: Iterator[list[Fed]]) -> list[Fed] | None:
         return next(groups, None)
 
 
-def _groups(batches: Iterator[Batch], dtype: torch.dtype | None) -> Generator[list[Fed], None, None]:
+def _groups(batches: Iterator[Batch], make: Make) -> Generator[list[Fed], None, None]:
     """Yield neighbours that are small together; what raises comes after the ones that were read."""
     waiting: list[Batch] = []
     try:
         for batch in batches:
             if waiting and not _alike(waiting[0], batch):
-                yield _fed(waiting, dtype)
+                yield make(waiting)
                 waiting = []
             waiting.append(batch)
             if _size(waiting[0]) * len(waiting) >= _TOGETHER:
-                yield _fed(waiting, dtype)
+                yield make(waiting)
                 waiting = []
     except Exception:
         if waiting:
-            yield _fed(waiting, dtype)
+            yield make(waiting)
         raise
     if waiting:
-        yield _fed(waiting, dtype)
+        yield make(waiting)
 
 
 def _size(batch: Batch) -> int:
@@ -122,7 +129,7 @@ def _alike(one: Batch, other: Batch) -> bool:
     return first == second and type(one.inputs) is type(other.inputs)
 
 
-def _fed(batches: list[Batch], dtype: torch.dtype | None) -> list[Fed]:
+def _fed(batches: list[Batch], dtype: torch.dtype | None, *, pin: bool = False) -> list[Fed]:
     """Prepare batches whose inputs are of the same types and shapes."""
     inputs = [moved(batch.inputs, _HOST, dtype) for batch in batches]
     arrays = [host_arrays(one) for one in inputs]
@@ -132,6 +139,11 @@ def _fed(batches: list[Batch], dtype: torch.dtype | None) -> list[Fed]:
     codes = input_codes(together) if together else np.zeros((0, 2), np.uint64)
     stops = np.cumsum([len(parts[0]) if parts else 0 for parts in arrays])
     return [
-        Fed(batch, one, codes[stop - len(parts[0]) if parts else stop : stop], parts[0] if parts else None)
+        Fed(
+            batch,
+            pinned(one) if pin else one,
+            codes[stop - len(parts[0]) if parts else stop : stop],
+            parts[0] if parts else None,
+        )
         for batch, one, parts, stop in zip(batches, inputs, arrays, stops.tolist(), strict=True)
     ]

@@ -2,8 +2,8 @@
 
 import math
 
-from evalkit.catalogue import NO_INTERVAL_TEXTS, UNDEFINED_TEXTS
 from evalkit.display import show
+from evalkit.reasons import NO_INTERVAL_TEXTS, UNDEFINED_TEXTS
 from evalkit.rows import MetricRow
 
 _FEWEST, _MOST, _USUAL = 2, 8, 4

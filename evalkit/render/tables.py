@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.catalogue import METRICS, UNDEFINED_TEXTS
+from evalkit.catalogue import METRICS
 from evalkit.display import MAX_TEXT, show, visible
+from evalkit.reasons import UNDEFINED_TEXTS
 from evalkit.render.charts import Chart, RowPoint, row_chart
 from evalkit.render.heading import STATE_WORDS
 from evalkit.render.numbers import (
