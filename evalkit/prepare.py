@@ -99,6 +99,7 @@ def prepare(
         audit=spec.run.audit,
         stochastic=spec.run.stochastic,
         precision=spec.run.precision,
+        compiles=spec.run.compile,
         seed=spec.run.seed,
         trained_on=_trained_on(loaded, fed),
         exclude=spec.data.on_unreadable == "exclude",

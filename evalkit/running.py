@@ -74,6 +74,7 @@ class Run:
         self._started = clock()
         self._fitting = Fitting()
         self._half = half_of(setup.precision, work.share.n_samples, setup.seed)
+        self._quick: Any = torch.compile(setup.model) if setup.compiles else None
         self._begin_part()
         output = setup.question.asked.decision.output
         self._writer = PartWriter(work.folder, work.stream, output, described.shape.bins())
@@ -83,7 +84,8 @@ class Run:
         if self._half is not None and self._half.limit is not None:
             self._state.again.limit = self._state.again.largest = self._half.limit.absolute
         predictor = predictor_of(self.setup, self._state)
-        self._predictor = replace(predictor, fitting=self._fitting, half=self._half, clock=self.clock)
+        further = {"half": self._half, "quick": self._quick, "clock": self.clock}
+        self._predictor = replace(predictor, fitting=self._fitting, **further)
         self._batches: list[int] = []
         self._since = self.clock()
 

@@ -18,6 +18,7 @@ from evalkit.parts import Observed
 from evalkit.samples import DEFAULT_MEMORY
 
 _OWN_SOURCES = frozenset({"npz", "folder", "table"})
+_SMALL = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Setup:
         stochastic: The model is meant to be random: its answers are not compared.
         precision: ``exact``, ``amp`` (bfloat16 where torch takes that to be harmless) or ``fast`` (the same,
             and full precision for every sample that it could decide otherwise).
+        compiles: Let ``torch.compile`` make what computes in half precision of ``fast``.
         seed: Draws the samples that ``fast`` is compared on.
         trained_on: What the training set looks like to the model.
         n_outputs: Of the model; by default as many as there are class names.
@@ -73,6 +75,7 @@ class Setup:
     audit: Literal["standard", "full", "off"] = "standard"
     stochastic: bool = False
     precision: Literal["exact", "amp", "fast"] = "exact"
+    compiles: bool = False
     seed: int = 0
     trained_on: Manifest | None = None
     n_outputs: int = 0
@@ -83,21 +86,30 @@ class Setup:
         """Take the number of class names where nothing else is said.
 
         Raises:
-            SpecificationError: ``fast`` of a model that is meant to be random: answers cannot be compared.
+            SpecificationError: ``fast`` of a model that is meant to be random: answers cannot be compared;
+                or a compiled model whose answers are not.
         """
         if self.precision == "fast" and self.stochastic:
             raise SpecificationError(
                 "run.precision: fast compares answers, and run.stochastic says that they are random",
                 hint="Set run.precision to exact or amp",
             )
+        if self.compiles and self.precision != "fast":
+            raise SpecificationError(
+                f"run.compile: changes answers a little, and run.precision {self.precision} compares none",
+                hint="Set run.precision to fast",
+            )
         if not self.n_outputs:
             object.__setattr__(self, "n_outputs", len(self.question.asked.class_names))
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether a thread reads samples while the model works: not where the user's code reads them."""
-        in_memory = isinstance(self.source, UserData) and self.source.in_memory
-        own = in_memory or self.source.facts().get("source") in _OWN_SOURCES
+        """Whether a thread reads samples while the model works.
+
+        Not where the user's code reads them; nor large ones from memory, which are there at once.
+        """
+        small = isinstance(self.source, UserData) and self.source.batch_bytes(self.batch_size) <= _SMALL
+        own = small or self.source.facts().get("source") in _OWN_SOURCES
         return own and self.workers == 0 and not self.stochastic
 
 

@@ -419,3 +419,22 @@ def test_precisions_of_one_model_are_compared(results):
     assert not is_same_model(amp, exact)
     assert is_same_model(exact, exact)
     assert "precision exact before, amp now" in remarks(amp, exact, same=False).notes[0]
+
+
+def test_a_compiled_model_answers_the_quick_half(monkeypatch, tmp_path):
+    """Made once; full precision is the model's own, and nobody else is let to compile."""
+    model, made = wide_model(), []
+
+    def compiled(module):
+        made.append(module)
+        return lambda x: module(x) + 1e-3 * torch.arange(3)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    setup = setup_of(source_of(300), model=model, precision="fast", compiles=True, run={"precision": "fast"})
+    run = measured(setup, tmp_path)
+    again = measured(replace(setup, compiles=False, precision="exact", run={}), tmp_path / "exact")
+    assert made == [model]
+    assert run.observed.again.limit >= 1e-3
+    assert run.evaluation({}).result.counts == again.evaluation({}).result.counts
+    with pytest.raises(SpecificationError, match=r"run\.compile: changes answers"):
+        replace(setup, precision="amp")

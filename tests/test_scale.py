@@ -20,8 +20,8 @@ SPEC = str(DIGITS / "eval.yaml")
 
 
 STUB = """#!/usr/bin/env bash
-# Takes down what it was asked for, and makes the folder that it was to write.
-printf '%s\\0' "$@" >> "$CALLS"; printf '\\n' >> "$CALLS"
+# Takes down what it was asked for, in a file of its own, and makes the folder that it was to write.
+printf '%s\\0' "$@" > "$CALLS/$$"
 for word; do folder=$word; done
 mkdir -p "$folder"
 """
@@ -35,14 +35,16 @@ def shell(tmp_path, monkeypatch, evalkit):
     stub.write_text(STUB)
     stub.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "calls").mkdir()
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     monkeypatch.chdir(tmp_path)
 
     def run(*words, **env):
-        (tmp_path / "calls").write_text("")
+        for earlier in (tmp_path / "calls").iterdir():
+            earlier.unlink()
         done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **env})
         assert done.returncode == 0, done.stderr
-        called = (tmp_path / "calls").read_text().splitlines()
+        called = [path.read_text() for path in (tmp_path / "calls").iterdir()]
         assert called
         for call in sorted(called, reverse=True):  # shards side by side come in any order; merge stands last
             assert evalkit(*call.split("\0")[:-1])[0] == 0

@@ -1,5 +1,6 @@
 """Samples from a map-style Dataset of the user's, with the user's own collate function."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
@@ -62,6 +63,12 @@ class UserData:
     def in_memory(self) -> bool:
         """Whether items are rows of tensors, which no code of the user's reads."""
         return type(self.dataset) is TensorDataset and self.collate is None
+
+    def batch_bytes(self, size: int) -> float:
+        """Return how large a batch of tensors in memory is; infinite where the user's code makes them."""
+        if not self.in_memory:
+            return math.inf
+        return float(sum(tensor[:1].nbytes * size for tensor in self.dataset.tensors))
 
     def labels(self) -> None:
         """Return None: labels are known when items are read."""

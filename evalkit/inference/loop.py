@@ -59,6 +59,7 @@ class Predictor:
         state: Filled on the way.
         fitting: How many samples fit into memory at once.
         half: How half precision is used; None where it is not.
+        quick: What is called then; None for the model itself.
         clock: Seconds from any start.
     """
 
@@ -75,6 +76,7 @@ class Predictor:
     order: Index | None = None
     fitting: Fitting = field(default_factory=Fitting)
     half: Half | None = None
+    quick: Callable[..., object] | None = None
     clock: Callable[[], float] = float
 
     def take(self, position: int, fed: Fed) -> Taken | None:
@@ -176,10 +178,11 @@ class Predictor:
     ) -> tuple[NDArray[Any], str]:
         decision = self.decision
         single = decision.positive is not None
+        called = self.model if half is None or self.quick is None else self.quick
 
         def answer(cut: slice) -> tuple[NDArray[Any], str]:
             with nullcontext() if half is None else half.autocast(self.device):
-                found = _forward(self.model, some_of(inputs, cut), position, index[cut])
+                found = _forward(called, some_of(inputs, cut), position, index[cut])
             scores = selected(found, self.select, self.default_select)
             n_samples = len(index[cut])
             host = host_array(scores, n_samples=n_samples, n_classes=self.n_outputs, single=single)

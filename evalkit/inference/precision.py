@@ -132,7 +132,7 @@ class Half:
             yield
         except InvalidRunError as error:
             text = f"{error.message} (precision: {self.kind} computes in {HALF})"
-            hint = "Set run.precision to exact: not every model can be computed so"
+            hint = "Set run.precision to exact, or leave run.compile out: not every model can be computed so"
             raise InvalidRunError(text, check=error.check, hint=hint) from error
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +34,7 @@ from evalkit.result import Status
 from evalkit.samples import as_numpy
 
 CANDIDATE, BASELINE = "candidate", "baseline"
+_DIGITS = 32
 _HIDDEN = "hidden:"
 _PRINT = f"{_HIDDEN}print"
 _SCORE = f"{_HIDDEN}score:"
@@ -164,25 +165,52 @@ class PartWriter:
         """
         self._account()
         self._settle()
-        table = pa.concat_tables(self._tables).combine_chunks() if self._tables else pa.table({})
+        table = pa.concat_tables(self._tables) if self._tables else pa.table({})
         state = {
             "observed": observed.to_json(),
             "findings": dict(findings),
             "identified": self._identified,
         }
         table = table.replace_schema_metadata({_KEY: json.dumps(state)})
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        content = memoryview(sink.getvalue())
-        digest = _digest(content)
-        path = self._folder / f"{self._stream}-{first:08d}-{stop:08d}-{digest}.arrow"
         try:
-            files.replace_file(path, content)
-        except OSError as error:
+            written = self._written(table, first, stop)
+        except (OSError, pa.ArrowException) as error:
             raise OutputError(f"{self._folder}: a part cannot be written: {os_reason(error)}") from error
         self._tables, self._n_bytes = [], 0
+        return written
+
+    def _written(self, table: pa.Table, first: int, stop: int) -> PartFile:
+        """Write a table as it lies in memory; its name is known once it is there."""
+        staged = files.temporary(self._folder / f"{self._stream}.arrow")
+        try:
+            with staged.open("xb") as file:
+                sink = _Digesting(file)
+                with pa.ipc.new_file(sink, table.schema) as writer:
+                    writer.write_table(table)
+                files.flush(file)
+            digest = sink.hexdigest()
+            path = self._folder / f"{self._stream}-{first:08d}-{stop:08d}-{digest}.arrow"
+            files.rename(staged, path)
+        finally:
+            staged.unlink(missing_ok=True)
         return PartFile(path, self._stream, first, stop, digest)
+
+
+class _Digesting(files.Sink):
+    """A file that digests what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self._digest = sha256()
+
+    def write(self, content: object) -> int:
+        """Write bytes; returns how many."""
+        self._digest.update(memoryview(content).cast("B"))  # type: ignore[arg-type]
+        return super().write(content)
+
+    def hexdigest(self) -> str:
+        """Return what a part's name says."""
+        return self._digest.hexdigest()[:_DIGITS]
 
 
 def list_parts(folder: Path, stream: str) -> list[PartFile]:
@@ -251,4 +279,4 @@ def read_parts(parts: Sequence[PartFile]) -> Iterator[Part]:
 
 
 def _digest(content: memoryview) -> str:
-    return sha256(content).hexdigest()[:32]
+    return sha256(content).hexdigest()[:_DIGITS]

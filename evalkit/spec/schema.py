@@ -123,6 +123,7 @@ class RunSpec(Block):
     workers: Annotated[StrictInt, Field(ge=0)] = 0
     worker_timeout: Positive = 600
     precision: Literal["exact", "amp", "fast"] = "exact"
+    compile: StrictBool = False
     seed: Annotated[StrictInt, Field(ge=0, lt=1 << 63)] = 0
     audit: Literal["standard", "full", "off"] = "standard"
     stochastic: StrictBool = False
