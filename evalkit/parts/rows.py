@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
@@ -35,6 +36,7 @@ from evalkit.samples import as_numpy
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 _DIGITS = 32
+_BUFFER = 1 << 20
 _HIDDEN = "hidden:"
 _PRINT = f"{_HIDDEN}print"
 _SCORE = f"{_HIDDEN}score:"
@@ -185,7 +187,10 @@ class PartWriter:
         try:
             with staged.open("xb") as file:
                 sink = _Digesting(file)
-                with pa.ipc.new_file(sink, table.schema) as writer:
+                with (
+                    BufferedWriter(sink, _BUFFER) as buffered,
+                    pa.ipc.new_file(buffered, table.schema) as writer,
+                ):
                     writer.write_table(table)
                 files.flush(file)
             digest = sink.hexdigest()
