@@ -37,9 +37,11 @@ class Decision:
             outputs: Finite, float32 or float64, shape (n, K); binary ones from :meth:`two_columns`.
         """
         if self.threshold is None:
-            top = outputs.max(axis=1, keepdims=True)
-            n_ties = int(((outputs == top).sum(axis=1) > 1).sum())
-            return outputs.argmax(axis=1).astype(np.int64), n_ties
+            best = outputs.argmax(axis=1)
+            equal = outputs == outputs[np.arange(len(outputs)), best][:, None]
+            tied = np.count_nonzero(equal) > len(outputs)  # as good as never
+            n_ties = int((np.count_nonzero(equal, axis=1) > 1).sum()) if tied else 0
+            return best.astype(np.int64), n_ties
         score = self._scores(outputs.astype(np.float64))
         n_ties = int((score == self.threshold).sum())
         if self.positive is None:
