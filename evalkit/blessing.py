@@ -13,6 +13,7 @@ from evalkit.errors import DocumentError, InvalidRunError, OutputError, os_reaso
 from evalkit.result import FILE_NAME as RESULT
 from evalkit.result import EvalResult, read_result
 from evalkit.rundir import BLESSING, LEDGER, is_blessed, open_run_directory
+from evalkit.runfile import check_finished
 
 SCHEMA: Final = "evalkit.bless/1"
 _SLIM = ("sample_id", "index", "y_true", "y_pred")
@@ -33,9 +34,11 @@ def bless(
 
     Raises:
         InvalidRunError: The run is invalid or partial.
+        UnfinishedError: A later run was begun there.
         DocumentError, OutputError: A document cannot be read, or written.
     """
     result = read_result(directory)
+    check_finished(directory)
     if not result.valid or result.partial is not None:
         what = "invalid" if not result.valid else "partial"
         raise InvalidRunError(f"{directory}: the run is {what}, and no baseline", check="run")

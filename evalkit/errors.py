@@ -105,6 +105,13 @@ class ChangedError(EvalkitError):
     exit_code = ExitCode.INPUT
 
 
+class UnfinishedError(EvalkitError):
+    """A later run was begun in a folder and not finished: the documents there say nothing of it."""
+
+    slug = "unfinished"
+    exit_code = ExitCode.CANNOT_JUDGE
+
+
 class SameModelError(EvalkitError):
     """The baseline is the candidate: comparing them would prove nothing."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evalkit.documents import format_json, read_json
-from evalkit.errors import ChangedError, DocumentError
+from evalkit.errors import ChangedError, DocumentError, UnfinishedError
 from evalkit.rundir import RUN
 
 SCHEMA: Final = "evalkit.run/1"
@@ -148,6 +148,17 @@ class RunFile:
             then, now = ("/".join(map(str, one.shard)) for one in (self, other))
             found.insert(0, f"the shard ({then}, now {now})")
         return found
+
+
+def check_finished(directory: Path) -> None:
+    """Raise UnfinishedError where a later run was begun in a folder: its documents are an older one's."""
+    try:
+        finished = not (directory / RUN).exists() or RunFile.read_from(directory).complete
+    except DocumentError:  # what it was made of is not asked here
+        return
+    if not finished:
+        text = "a later run was begun there and is not finished: its documents are an older run's"
+        raise UnfinishedError(f"{directory}: {text}", hint="Go on with --resume, or evaluate again")
 
 
 def _unequal(mine: Mapping[str, str], other: Mapping[str, str], *, shared: bool = False) -> list[str]:

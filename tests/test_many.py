@@ -186,6 +186,14 @@ def test_names_that_no_folder_should_have(name, models, quick, evalkit):
     assert "\n::" not in err
 
 
+def test_a_file_that_would_be_the_folder_of_a_model(models, quick, evalkit):
+    """Refused before any model runs."""
+    code, _, err = evalkit("run", *models(one={}, two={}), "-o", "out", "--junit", "out/two")
+    assert (code, "out/two: is the folder of a model" in err, Path("out/one").exists()) == (6, True, False), (
+        err
+    )
+
+
 def test_names_that_a_folder_may_have():
     """What only looks like a device of Windows' is a name as any other."""
     assert all(map(is_plain, ("console", "v1.con", "com", "com10", "nul-1", "a.b", "_", "-x")))

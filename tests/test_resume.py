@@ -354,7 +354,10 @@ def test_the_last_report_survives_a_stopped_run(long, evalkit, tmp_path):
         assert (out / name).read_bytes() == content
     assert evalkit("report", out)[0] == 0
     code, _, err = evalkit("gate", out, "--gates", gate_file(tmp_path))
-    assert (code, "a later run was begun there and is not finished" in err) == (5, True)
+    assert (code, "error[unfinished]" in err, "a later run was begun there" in err) == (5, True, True)
+    assert evalkit("bless", out, "-o", tmp_path / "blessed")[0] == 5
+    assert not (tmp_path / "blessed").exists()
+    assert evalkit("compare", out, out)[0] == 5
     assert evalkit("run", spec, "--resume", "-o", out)[0] == 0
     assert evalkit("gate", out, "--gates", gate_file(tmp_path))[0] == 0
     assert (out / "result.json").read_bytes() != before["result.json"]

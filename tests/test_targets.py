@@ -42,6 +42,8 @@ def everything():
         ("other/run.json", "is what the command itself reads or writes"),
         ("new", "is what the command itself reads or writes"),
         ("new/report.html", "is what the command itself reads or writes"),
+        ("new/parts", "is what the command itself reads or writes"),
+        ("o/parts", "is what the command itself reads or writes"),
         ("mine.yaml", "holds something else than"),
         ("link", "holds something else than"),
         ("none/x", "there is no folder none"),

@@ -21,6 +21,7 @@ from evalkit.render.text import render_comparison
 from evalkit.result import FILE_NAME as RESULT
 from evalkit.result import EvalResult, read_result
 from evalkit.rundir import LEDGER, is_blessed, publish_file
+from evalkit.runfile import check_finished
 from evalkit.spec import CompareSpec
 from evalkit.verdict import Baseline, Verdict
 
@@ -58,6 +59,8 @@ def command(
     if is_blessed(baseline):
         read_blessing(baseline)
     old, new = read_result(baseline), read_result(candidate)
+    for folder in (baseline, candidate):
+        check_finished(folder)
     found = pair(
         new,
         old,

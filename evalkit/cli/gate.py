@@ -18,7 +18,6 @@ from evalkit.cli.models import check_patterns, is_index
 from evalkit.cli.stored import stored_baseline, stored_compare, stored_gates
 from evalkit.cli.tally import Tally
 from evalkit.errors import (
-    DocumentError,
     EvalkitError,
     ExitCode,
     InvalidRunError,
@@ -30,8 +29,8 @@ from evalkit.gallery import read_gallery
 from evalkit.gates import Terms, plan_gates, stored_slices
 from evalkit.render.judged_run import JudgedRun
 from evalkit.result import FILE_NAME, EvalResult, read_result
-from evalkit.rundir import DOCUMENTS, LEDGER, RUN, RunDirectory, is_blessed, open_run_directory
-from evalkit.runfile import RunFile
+from evalkit.rundir import DOCUMENTS, LEDGER, RunDirectory, is_blessed, open_run_directory
+from evalkit.runfile import check_finished
 from evalkit.spec import SourceMap, check_comparable, load_gate_file
 
 
@@ -159,7 +158,8 @@ def _judged(directory: Path, asked: _Asked) -> _Found:
         target, failure = _target(directory, stack)
         result = read_result(directory)
         name_run(result.name)
-        _check_finished(directory, result)
+        if result.valid:  # an invalid one may be what the unfinished run has said so far
+            check_finished(directory)
         document = (directory / FILE_NAME).read_bytes()
         file, source = (None, SourceMap(str(directory / FILE_NAME)))
         if asked.gate_file is not None:
@@ -187,20 +187,6 @@ def _judged(directory: Path, asked: _Asked) -> _Found:
             except OutputError as error:
                 failure = error
     return _Found(result, judgement, source, failure)
-
-
-def _check_finished(directory: Path, result: EvalResult) -> None:
-    """Raise InvalidRunError where a later run was begun in the folder: its documents are an older one's."""
-    try:
-        finished = not (directory / RUN).exists() or RunFile.read_from(directory).complete
-    except DocumentError:  # what it was made of is not asked here
-        return
-    if result.valid and not finished:
-        raise InvalidRunError(
-            f"{directory}: a later run was begun there and is not finished: its documents are an older run's",
-            check="seen_once",
-            hint="Go on with --resume, or evaluate again",
-        )
 
 
 def _target(directory: Path, stack: ExitStack) -> tuple[RunDirectory | None, OutputError | None]:

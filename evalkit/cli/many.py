@@ -76,9 +76,13 @@ def run_many(
         if flag.name in _OF_ONE:
             raise SpecificationError(f"{flag.name}: is for one specification, got {len(paths)}")
     models = read_models(paths, overrides=overrides, gates=gates)
+    folders = [output / model.name for model in models]
+    for kind, path in ci.named.items():
+        if path.resolve() in {folder.resolve() for folder in folders}:
+            text = f"--{kind} {path}: is the folder of a model"
+            return Ended(ExitCode.OUTPUT, error=OutputError(text, hint="Name another file"))  # CI is not told
     check_output(output, beside=[path for path, _ in ci.files])
     runs: list[JudgedRun] = []
-    folders = [output / model.name for model in models]
     try:
         for model, folder in zip(models, folders, strict=True):
             if not quiet:

@@ -9,9 +9,9 @@ from typing import Any
 from evalkit.cli.kinds import is_of_kind
 from evalkit.cli.models import INDEX
 from evalkit.errors import EvalkitError, OutputError, SpecificationError, os_reason
-from evalkit.rundir import BLESSING, DOCUMENTS, is_run, publish_file
+from evalkit.rundir import BLESSING, DOCUMENTS, PARTS, is_run, publish_file
 
-_DOCUMENTS = {*DOCUMENTS, BLESSING, INDEX}
+_DOCUMENTS = {*DOCUMENTS, BLESSING, INDEX, PARTS}
 
 
 def refusals(files: Mapping[str, Path], words: Mapping[str, Any]) -> dict[str, EvalkitError]:
