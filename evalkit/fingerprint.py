@@ -68,9 +68,9 @@ def _some_of(setup: Setup) -> str:
     n_samples = len(setup.source)
     if setup.stochastic or not n_samples:
         return ""
-    digest = sha256()
-    for index in np.array_split(np.unique(np.linspace(0, n_samples - 1, N_LOOKED_AT).astype(np.int64)), 8):
-        batch = setup.source.batch(index)
+    digest, looked_at = sha256(), np.unique(np.linspace(0, n_samples - 1, N_LOOKED_AT).astype(np.int64))
+    for start in range(0, len(looked_at), setup.batch_size):
+        batch = setup.source.batch(looked_at[start : start + setup.batch_size])
         digest.update(repr([batch.index.tolist(), np.asarray(batch.y_true).tolist(), batch.ids]).encode())
         digest.update(Fed.of(batch, None).codes.tobytes())
     return digest.hexdigest()

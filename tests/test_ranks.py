@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from passes import document, measured, setup_of, source_of
 from test_merge import same
+from torch.utils.data import TensorDataset
 from toys import Project
 
 from evalkit import errors
@@ -26,7 +27,9 @@ from evalkit.cli.job import is_answered
 from evalkit.cli.ranks import Signal, noting_sigterm, place_here
 from evalkit.counts import ConfusionCounts
 from evalkit.datasets import Batch
+from evalkit.datasets.userdata import UserData
 from evalkit.errors import EvalkitError, InvalidRunError, SpecificationError
+from evalkit.fingerprint import fingerprint
 from evalkit.inference import pick_device
 from evalkit.integrity import IntegrityLog
 from evalkit.measure import Candidate, measure, share_of
@@ -543,6 +546,22 @@ def test_a_process_that_has_ended():
     assert hands.is_gone([*here[:2], child.pid])
     assert not hands.is_gone(here)
     assert not hands.is_gone(["another", here[1], child.pid])
+
+
+@pytest.mark.parametrize("n", [1, 3, 7, 200])
+def test_what_ranks_compare_of_data_of_ones_own(n):
+    """Any number of tensors in memory; alone nothing is looked at, and another order shows."""
+    x, y = torch.arange(4.0 * n).reshape(n, 4), torch.zeros(n, dtype=torch.long)
+
+    def looked_at(rows, **run):
+        source = UserData(TensorDataset(x[rows], y), "data", ("ant", "bee", "cat"))
+        setup = setup_of(source, run={"batch_size": 4, **run})
+        return fingerprint(setup, share_of(setup)).hashes["samples"]
+
+    rows = torch.arange(n)
+    assert looked_at(rows) == ""
+    assert looked_at(rows, world_size=2) == looked_at(rows, world_size=2) != ""
+    assert (looked_at(rows.flip(0), world_size=2) == looked_at(rows, world_size=2)) == (n == 1)
 
 
 def test_gpus_of_one_machine(monkeypatch):
